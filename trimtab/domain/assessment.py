@@ -1,0 +1,64 @@
+"""Assessments: is an objective met (TS 28.536 AssuranceGoalStatus)? Three facts that are never mixed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trimtab.domain.context import Context
+
+
+class FulfilmentStatus(StrEnum):
+    """Answer whether an objective is met; INDETERMINATE when there is nothing to judge by."""
+
+    FULFILLED = "FULFILLED"
+    NOT_FULFILLED = "NOT_FULFILLED"
+    INDETERMINATE = "INDETERMINATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Judge one objective of one object for the window that ends at `end_ns`.
+
+    `observed` is over the objective's rolling window and drives the loop; `since_ns` says since when it
+    holds. `compliance` is over the SLS interval so far and is only reported. `predicted` is None while
+    nothing forecasts. `budget_left_ratio` is 1 with the error budget untouched, 0 when spent, negative beyond.
+    An assessment is given out each granularity period for services, and on change for resources.
+    """
+
+    context: Context
+    object_id: str
+    objective: str
+    kpi: str
+    end_ns: int
+    observed: FulfilmentStatus
+    since_ns: int
+    value: float | None
+    bound: float
+    unit: str
+    compliance: FulfilmentStatus = FulfilmentStatus.INDETERMINATE
+    budget_left_ratio: float | None = None
+    predicted: FulfilmentStatus | None = None
+    suspect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Tell that an object is (or, `active` False, no longer is) in trouble: the correlator's raw material.
+
+    `status` INDETERMINATE says that its state is unknown: its sources are silent.
+    """
+
+    context: Context
+    object_id: str
+    symptom: str
+    status: FulfilmentStatus
+    since_ns: int
+    at_ns: int
+    confidence: float
+    value: float | None
+    bound: float
+    alarm_id: str | None = None
+
+    @property
+    def active(self) -> bool:
+        """Return whether the object is known to be in this trouble now."""
+        return self.status is FulfilmentStatus.NOT_FULFILLED

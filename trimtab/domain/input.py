@@ -1,0 +1,97 @@
+"""What a machine can be fed. Every input is journaled, with a sequence number, before it is stepped."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from trimtab.domain.action import Action, ActionResult
+from trimtab.domain.alarm import Alarm
+from trimtab.domain.assessment import Assessment, Trouble
+from trimtab.domain.command import Command, CommandResult
+from trimtab.domain.configuration import Configuration
+from trimtab.domain.control_loop import ControlLoop
+from trimtab.domain.decision import Decision
+from trimtab.domain.incident import Incident
+from trimtab.domain.kpi import Kpi
+from trimtab.domain.managed_object import InventoryChange
+from trimtab.domain.policy import PolicySet
+from trimtab.domain.samples import SampleBatch
+from trimtab.domain.series import Series
+from trimtab.domain.verification import Verification
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesAdded:
+    """Introduce a series under an id, before any batch that names it. Ids count up from 0."""
+
+    series_id: int
+    series: Series
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Let time pass: windows close, holds and deadlines run out. Nothing else does that."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJump:
+    """The wall clock moved by `delta_ns` against the monotonic one; windows it touches are suspect."""
+
+    at_ns: int
+    delta_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Tell the NOC something about the loop itself: an inventory conflict, refused samples, a bad policy."""
+
+    id: str
+    at_ns: int
+    subject: str
+    text: str
+
+
+Input: TypeAlias = (
+    SeriesAdded
+    | SampleBatch
+    | Tick
+    | ClockJump
+    | InventoryChange
+    | Configuration
+    | PolicySet
+    | ActionResult
+    | Command
+)
+AssessorOutput: TypeAlias = Kpi | Assessment | Trouble | Alarm | Notice | CommandResult
+CorrelatorOutput: TypeAlias = Incident
+DeciderOutput: TypeAlias = (
+    Decision | Action | Verification | ControlLoop | CommandResult | Notice
+)
+Output: TypeAlias = AssessorOutput | CorrelatorOutput | DeciderOutput
+
+# What the two later machines step: the earlier machines' outputs beside the journaled inputs.
+CorrelatorInput: TypeAlias = Trouble | Alarm | Tick | InventoryChange | Configuration
+DeciderInput: TypeAlias = (
+    Incident
+    | Trouble
+    | Alarm
+    | Assessment
+    | Kpi
+    | Tick
+    | InventoryChange
+    | Configuration
+    | PolicySet
+    | ActionResult
+    | Command
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered(Generic[T]):
+    """Give a value its sequence number in the journal."""
+
+    seq: int
+    value: T

@@ -1,0 +1,31 @@
+"""A series: a metric name and its labels, as Prometheus has it."""
+
+from dataclasses import dataclass
+
+LABELS_PER_SERIES_MAX = 64
+LABEL_VALUE_BYTES_MAX = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Name a stream of samples. `labels` are sorted by name, without `__name__`, values never empty."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, labels: dict[str, str] | None = None) -> "Series":
+        """Build a series from a mapping; sorts, and drops empty values as Prometheus does."""
+        pairs = sorted((key, value) for key, value in (labels or {}).items() if value)
+        return cls(name, tuple(pairs))
+
+    def label(self, name: str) -> str | None:
+        """Return a label's value, None when the series has no such label."""
+        for key, value in self.labels:
+            if key == name:
+                return value
+        return None
+
+    def __str__(self) -> str:
+        inside = ",".join(f'{key}="{value}"' for key, value in self.labels)
+        return f"{self.name}{{{inside}}}" if inside else self.name
