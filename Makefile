@@ -1,0 +1,56 @@
+# Needs only python3.11, pip, make and git. Everything lands in .venv.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+PIP    := $(BIN)/pip --disable-pip-version-check --quiet
+
+unexport PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench dashboards lock clean
+
+help: ## list what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/runtime.stamp ## create .venv from requirements.lock and install Trimtab into it
+
+demo: $(VENV)/runtime.stamp ## run the whole loop on a small real network; ARGS="--hold --json out.json"
+	@$(BIN)/trimtab demo $(ARGS)
+
+test: $(VENV)/dev.stamp ## run the whole test suite, and print how long each part took
+	@.ci/tests $(ARGS)
+
+lint: $(VENV)/dev.stamp ## ruff, mypy strict, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp ## measure, each figure as a ratio against a named peer or limit
+	$(BIN)/python -m bench $(ARGS)
+
+dashboards: $(VENV)/dev.stamp ## build dashboards/json from dashboards/build.py
+	$(BIN)/python -m dashboards.build
+
+lock: ## resolve the dependencies anew (needs uv on the PATH)
+	.ci/lock
+
+clean: ## remove .venv and everything that was generated
+	rm -rf $(VENV) build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime.stamp: $(VENV)/bin/python requirements.lock pyproject.toml
+	@echo "installing the locked dependencies into $(VENV) (a minute or so) ..."
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/bin/python requirements-dev.lock pyproject.toml
+	@echo "installing the locked development dependencies into $(VENV) (a minute or two) ..."
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/runtime.stamp

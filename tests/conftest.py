@@ -1,0 +1,105 @@
+"""What every test may use: the checkout, the shared folder beside it, a free port.
+
+Besides, the account at the end of a run: seconds by suite, and which tests were skipped.
+"""
+
+import os
+import socket
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NO_SHARED = "no ../shared beside the checkout"
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    """Return the checkout's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of specifications and recorded data beside the checkout, or skip."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(NO_SHARED)
+    return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Return a TCP port of the loopback that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run `@pytest.mark.anyio` tests on asyncio, the loop that the product runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the TRIMTAB_* variables of whoever runs the tests from them."""
+    for name in [name for name in os.environ if name.startswith("TRIMTAB_")]:
+        monkeypatch.delenv(name)
+
+
+class _Suites:
+    """Sum up the seconds of each suite, and refuse skips where they are not allowed."""
+
+    def __init__(self, skips_allowed: bool) -> None:
+        self.skips_allowed = skips_allowed
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.counts: dict[str, int] = defaultdict(int)
+        self.refused: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        parts = Path(report.nodeid.partition("::")[0]).parts
+        suite = "/".join(parts[1:2]) if len(parts) > 1 else parts[0]
+        self.seconds[suite] += report.duration
+        self.counts[suite] += report.when == "call"
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self._skipped(report)
+
+    def _skipped(self, report: pytest.TestReport) -> None:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if "../shared" not in reason:
+            self.refused.append(f"{report.nodeid}: {reason}")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "no reason"
+            if "../shared" not in reason:
+                self.refused.append(f"{report.nodeid}: {reason}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.refused and not self.skips_allowed and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        total = sum(self.seconds.values())
+        terminalreporter.section("seconds by suite")
+        for suite, seconds in sorted(self.seconds.items(), key=lambda pair: -pair[1]):
+            share = seconds / total if total else 0.0
+            terminalreporter.write_line(
+                f"{seconds:8.1f} s  {share:4.0%}  {self.counts[suite]:5d} tests  {suite}"
+            )
+        if self.refused and not self.skips_allowed:
+            terminalreporter.section("skipped, and may not be", red=True)
+            for line in self.refused:
+                terminalreporter.write_line(line)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the account where the reports arrive: in the controller, when there are workers."""
+    if not hasattr(config, "workerinput"):
+        allowed = os.environ.get("TRIMTAB_TESTS_MAY_SKIP", "yes") != "no"
+        config.pluginmanager.register(_Suites(allowed), "trimtab-suites")
