@@ -46,6 +46,7 @@ WALL_CLOCK_EDGES = (
     "trimtab/clock.py",
     "trimtab/demo.py",
     "trimtab/demo/",
+    "trimtab/drivers/clock.py",
     "trimtab/drivers/live.py",
 )
 WALL_CLOCK = {
