@@ -14,11 +14,11 @@ class ActionState(StrEnum):
     PROPOSED = "proposed"  # awaits a person
     INTENDED = "intended"  # ours alone: nothing has left
     SENDING = "sending"  # bytes may have left; after a crash the target is asked
-    DEFERRED = (
-        "deferred"  # the target refused for now (503, 429, 409); may be sent again
-    )
+    DEFERRED = "deferred"  # the target refused for now (503, 429, 409); may be sent again
     ACCEPTED = "accepted"  # the target started an operation
-    SUCCEEDED = "succeeded"  # the operation completed; whether it helped is the verification's to say
+    SUCCEEDED = (
+        "succeeded"  # the operation completed; whether it helped is the verification's to say
+    )
     FAILED = "failed"
     UNKNOWN = "unknown"  # may or may not have been accepted: people take it, it is never re-sent
     CANCELLED = "cancelled"  # by a person, before anything was sent, or rejected

@@ -82,7 +82,5 @@ class Alarm:
             changed_at_ns=at_ns,
             cleared_at_ns=at_ns if cleared else None,
             severity=PerceivedSeverity.CLEARED if cleared else self.severity,
-            acknowledged_by=by
-            if to is AlarmState.ACKNOWLEDGED
-            else self.acknowledged_by,
+            acknowledged_by=by if to is AlarmState.ACKNOWLEDGED else self.acknowledged_by,
         )

@@ -43,9 +43,7 @@ _TYPES: dict[str, type] = {
     value.__name__: value
     for module in _MODULES
     for value in vars(module).values()
-    if isinstance(value, type)
-    and is_dataclass(value)
-    and value.__module__ == module.__name__
+    if isinstance(value, type) and is_dataclass(value) and value.__module__ == module.__name__
 }
 _BATCH_HEAD = struct.Struct("<HI")
 
@@ -55,9 +53,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
-        plain = {
-            item.name: to_plain(getattr(value, item.name)) for item in fields(value)
-        }
+        plain = {item.name: to_plain(getattr(value, item.name)) for item in fields(value)}
         plain["@type"] = type(value).__name__
         return plain
     if isinstance(value, (tuple, list)):
@@ -124,11 +120,7 @@ def _decoder(kind: type) -> Callable[[dict[str, Any]], Any]:
 
     def decode_fields(plain: dict[str, Any]) -> Any:
         return kind(
-            **{
-                name: readers[name](item)
-                for name, item in plain.items()
-                if name != "@type"
-            }
+            **{name: readers[name](item) for name, item in plain.items() if name != "@type"}
         )
 
     return decode_fields
@@ -149,9 +141,7 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
             each = _reader(inside[0])
             return lambda plain: tuple(each(item) for item in plain)
         members = [_reader(item) for item in inside]
-        return lambda plain: tuple(
-            read(item) for read, item in zip(members, plain, strict=True)
-        )
+        return lambda plain: tuple(read(item) for read, item in zip(members, plain, strict=True))
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint
     if isinstance(hint, type) and is_dataclass(hint):

@@ -14,9 +14,7 @@ class CommandKind(StrEnum):
     CANCEL_ACTION = "cancel_action"
     PAUSE = "pause"  # decide, but start nothing
     RESUME = "resume"
-    KILL = (
-        "kill"  # the kill switch: start nothing, survives a restart, only RESET ends it
-    )
+    KILL = "kill"  # the kill switch: start nothing, survives a restart, only RESET ends it
     RESET = "reset"
 
 

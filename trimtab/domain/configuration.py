@@ -42,7 +42,5 @@ class Configuration:
     bindings: tuple[BindingRule, ...]
     inventory: InventoryChange
     actuators: tuple[ActuatorBinding, ...] = ()
-    late_after_ns: int = (
-        2 * NS_PER_SECOND
-    )  # grace behind the watermark of (source, object)
+    late_after_ns: int = 2 * NS_PER_SECOND  # grace behind the watermark of (source, object)
     future_limit_ns: int = 10 * NS_PER_SECOND

@@ -15,9 +15,7 @@ class DecisionOutcome(StrEnum):
     AWAIT_APPROVAL = "await_approval"
     REFUSED = "refused"  # a guard stopped it
     FROZEN = "frozen"  # it depends on facts that are INDETERMINATE
-    HAND_OVER = (
-        "hand_over"  # the ladder is exhausted, or an outcome is unknown: people take it
-    )
+    HAND_OVER = "hand_over"  # the ladder is exhausted, or an outcome is unknown: people take it
 
 
 @dataclass(frozen=True, slots=True)

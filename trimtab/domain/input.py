@@ -65,9 +65,7 @@ Input: TypeAlias = (
 )
 AssessorOutput: TypeAlias = Kpi | Assessment | Trouble | Alarm | Notice | CommandResult
 CorrelatorOutput: TypeAlias = Incident
-DeciderOutput: TypeAlias = (
-    Decision | Action | Verification | ControlLoop | CommandResult | Notice
-)
+DeciderOutput: TypeAlias = Decision | Action | Verification | ControlLoop | CommandResult | Notice
 Output: TypeAlias = AssessorOutput | CorrelatorOutput | DeciderOutput
 
 # What the two later machines step: the earlier machines' outputs beside the journaled inputs.
@@ -86,12 +84,12 @@ DeciderInput: TypeAlias = (
     | Command
 )
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered(Generic[T]):
+class Numbered(Generic[T_co]):
     """Give a value its sequence number in the journal."""
 
     seq: int
-    value: T
+    value: T_co

@@ -30,9 +30,7 @@ class TargetSelector(StrEnum):
 
     CAUSE = "cause"
     CAUSE_VNF = "cause.vnf"  # the VNF that the causing VNFC is part of
-    CAUSE_GUESTS = (
-        "cause.guests"  # the VNFCs that run on the causing host, one action each
-    )
+    CAUSE_GUESTS = "cause.guests"  # the VNFCs that run on the causing host, one action each
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +39,7 @@ class ActionStep:
 
     kind: ActionKind
     target: TargetSelector = TargetSelector.CAUSE
-    actuator: str = (
-        ""  # the configured actuator's name; empty: the configured default for the kind
-    )
+    actuator: str = ""  # the configured actuator's name; empty: the configured default for the kind
     parameters: tuple[tuple[str, str], ...] = ()
 
 
@@ -54,9 +50,7 @@ class Guard:
     cooldown_ns: int
     actions_per_hour_max: int
     concurrency_max: int = 1
-    blast_radius_max: int = (
-        2  # objects of one kind under action or out of service at once
-    )
+    blast_radius_max: int = 2  # objects of one kind under action or out of service at once
     confidence_min: float = 0.5
     approval: bool = False
 

@@ -14,9 +14,7 @@ class SampleFlag(IntFlag):
 
     NONE = 0
     STALE = 1  # the series ended here (a Prometheus staleness marker); the value is meaningless
-    SUSPECT = (
-        2  # measured under doubt, e.g. across a clock jump; never alone a reason to act
-    )
+    SUSPECT = 2  # measured under doubt, e.g. across a clock jump; never alone a reason to act
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,9 +34,7 @@ class SampleBatch:
     def __post_init__(self) -> None:
         rows = len(self.series_id)
         if rows > ROWS_PER_BATCH_MAX:
-            raise ValueError(
-                f"a batch holds at most {ROWS_PER_BATCH_MAX} rows, got {rows}"
-            )
+            raise ValueError(f"a batch holds at most {ROWS_PER_BATCH_MAX} rows, got {rows}")
         for column in (self.series_id, self.time_ns, self.value, self.flags):
             if len(column) != rows:
                 raise ValueError("the columns of a sample batch differ in length")
@@ -58,9 +54,7 @@ class SampleBatch:
         )
 
     @classmethod
-    def from_rows(
-        cls, source: str, rows: list[tuple[int, int, float]]
-    ) -> "SampleBatch":
+    def from_rows(cls, source: str, rows: list[tuple[int, int, float]]) -> "SampleBatch":
         """Build a batch from (series_id, time_ns, value) rows; for sources with few rows."""
         return cls(
             source=source,
@@ -70,9 +64,7 @@ class SampleBatch:
             flags=np.zeros(len(rows), dtype=np.uint8),
         )
 
-    def take(
-        self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice
-    ) -> "SampleBatch":
+    def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> "SampleBatch":
         """Return the chosen rows as a batch of their own."""
         return SampleBatch(
             self.source,

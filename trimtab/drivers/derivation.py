@@ -1,0 +1,83 @@
+"""What follows from a turn: the read model, the history, the sinks. In order, behind the loop, never in its way."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from trimtab.drivers.turn import Turn
+
+log = logging.getLogger("trimtab.derivation")
+
+TURNS_WAITING_MAX = 2_000
+RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Derivation:
+    """Apply turns to the derived stores, one after the other, retrying one that fails.
+
+    Should more than TURNS_WAITING_MAX wait, it stops for good and says so (`trouble`): a gap in the middle would be
+    a lie, and the next start catches up from the journal.
+    """
+
+    apply: Callable[[Turn], None]
+    trouble: str = ""
+    stopped: bool = False
+    _waiting: asyncio.Queue[Turn] = field(default_factory=lambda: asyncio.Queue(TURNS_WAITING_MAX))
+    _thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="derive")
+    )
+
+    def feed(self, turn: Turn) -> bool:
+        """Queue a turn; False when deriving has stopped."""
+        if self.stopped:
+            return False
+        try:
+            self._waiting.put_nowait(turn)
+        except asyncio.QueueFull:
+            self.stopped = True
+            self.trouble = f"{TURNS_WAITING_MAX} turns wait; restart to catch up from the journal"
+            log.error("the read model stopped: %s", self.trouble)
+        return not self.stopped
+
+    async def run(self) -> None:
+        """Apply until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            turn = await self._waiting.get()
+            try:
+                await self._until_applied(loop, turn)
+            finally:
+                self._waiting.task_done()
+
+    async def _until_applied(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
+        applied = await self._applied(loop, turn)
+        while not applied:
+            await asyncio.sleep(RETRY_SECONDS)
+            applied = await self._applied(loop, turn)
+
+    async def _applied(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> bool:
+        try:
+            await loop.run_in_executor(self._thread, self.apply, turn)
+        except Exception as error:
+            if not self.trouble:
+                log.exception("turn %d could not be derived; it is tried again", turn.seq)
+            self.trouble = str(error) or repr(error)
+            return False
+        if not self.stopped:
+            self.trouble = ""
+        return True
+
+    async def drain(self, timeout_seconds: float) -> bool:
+        """Wait until nothing is left to apply; False when that takes too long."""
+        try:
+            await asyncio.wait_for(self._waiting.join(), timeout_seconds)
+        except TimeoutError:
+            return False
+        return not self.stopped
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._thread.shutdown(wait=True)

@@ -1,0 +1,280 @@
+"""The live driver: real collectors, real actuators, the wall clock; all three machines in one process."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from trimtab.domain.action import ActionResult
+from trimtab.domain.command import Command, CommandResult
+from trimtab.domain.identity import content_id
+from trimtab.domain.input import ClockJump, Input, Notice, Output, SeriesAdded, Tick
+from trimtab.drivers.clock import SteadyClock
+from trimtab.drivers.crashpoint import AFTER_SNAPSHOT, CrashPoint
+from trimtab.drivers.derivation import Derivation
+from trimtab.drivers.execution import ActionLedger, Executor
+from trimtab.drivers.intake import Intake, Offer, settle
+from trimtab.drivers.loop import Loop
+from trimtab.drivers.turn import Turn, journal_outputs, take_turn
+from trimtab.errors import JournalUnwritable
+from trimtab.ports import Actuator, Collector, Reading
+from trimtab.series import SeriesTable
+from trimtab.store.journal import Journal
+from trimtab.telemetry import Telemetry
+
+T = TypeVar("T")
+log = logging.getLogger("trimtab.live")
+
+COMMAND_TIMEOUT_SECONDS = 15.0
+STOP_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class LiveDriver:
+    """Turn the loop: queue what comes in, and at each tick journal, step, journal, act.
+
+    The turn runs in a thread of its own so that a sync never holds up a probe or a request; `derive` (read model,
+    history, sinks) runs in another, in order, so that it never holds up an action.
+    """
+
+    loop: Loop
+    journal: Journal
+    index: SeriesTable
+    clock: SteadyClock
+    collectors: Sequence[Collector]
+    actuators: Mapping[str, Actuator]
+    telemetry: Telemetry
+    derivation: Derivation
+    snapshot: Callable[[int, Loop], None]
+    crash: CrashPoint
+    cadence_seconds: float = 1.0
+    snapshot_every_turns: int = 600
+    ledger: ActionLedger = field(default_factory=ActionLedger)
+    writable: bool = True
+    turns: int = 0
+    executor: Executor = field(init=False)
+    _intake: Intake = field(default_factory=Intake)
+    _owed_series: list[SeriesAdded] = field(default_factory=list)
+    _owed_turn: Turn | None = None
+    _commands: dict[str, asyncio.Future[CommandResult]] = field(default_factory=dict)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _soon: asyncio.Task[None] | None = None
+    _deriving: asyncio.Task[None] = field(init=False)
+    _stopping: bool = False
+    _scheduler: AsyncIOScheduler | None = None
+    _turning: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="turn")
+    )
+
+    def __post_init__(self) -> None:
+        self.executor = Executor(self.actuators, self._commit, self.clock)
+
+    async def start(self, first: Sequence[Input], owed: Sequence[Output]) -> None:
+        """Take the configuration in, finish what the last run left open, then start to collect and to tick."""
+        self._deriving = asyncio.create_task(self.derivation.run(), name="derive")
+        if owed:
+            await self._pay(Turn(self.journal.last_seq, self.clock.now_ns(), (), tuple(owed)))
+        first_turn = self._intake.offer(first)
+        await self.tick()
+        if not await first_turn:
+            log.warning("the journal can't be written: the loop starts blind and waits for space")
+        await self.executor.recover(self.ledger)
+        for collector in self.collectors:
+            task = asyncio.create_task(self._collect(collector), name=f"collect {collector.name}")
+            self._tasks.append(task)
+        self._scheduler = AsyncIOScheduler()
+        self._scheduler.add_listener(self._overrun, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.add_job(
+            self.tick, "interval", seconds=self.cadence_seconds, coalesce=True, max_instances=1,
+            misfire_grace_time=max(1, round(self.cadence_seconds)),
+        )  # fmt: skip
+        self._scheduler.start()
+
+    async def stop(self) -> None:
+        """Stop collecting, take a last turn and a snapshot, and let go of everything."""
+        self._stopping = True
+        if self._scheduler is not None:
+            self._scheduler.shutdown(wait=False)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait_for(
+            asyncio.gather(*self._tasks, return_exceptions=True), STOP_TIMEOUT_SECONDS
+        )
+        await self.executor.close()
+        async with self._lock:
+            offers = self._intake.drain()
+            if offers:
+                await self._turn(offers)
+            derived = await self.derivation.drain(STOP_TIMEOUT_SECONDS)
+            if derived and self.writable and self.turns:
+                await self._in_turn_thread(self._save)
+        self._deriving.cancel()
+        await asyncio.gather(self._deriving, return_exceptions=True)
+        self.derivation.close()
+        self._turning.shutdown(wait=True)
+
+    async def put(self, reading: Reading) -> bool:
+        """Take a collector's reading; True once it is durable (ports.ReadingSink)."""
+        inputs: list[Input] = []
+        if reading.inventory is not None:
+            inputs.append(reading.inventory)
+        if reading.batch is not None and len(reading.batch):
+            inputs.append(reading.batch)
+        self.telemetry.reading(reading, self.clock.now_ns())
+        for news in reading.news:
+            self.executor.news(news)
+        if not inputs:
+            return self.writable
+        return await self._intake.offer(inputs)
+
+    async def command(self, command: Command) -> CommandResult:
+        """Have a person's command journaled and carried out. Raises TimeoutError when it can't be in time."""
+        answer = self._commands.setdefault(command.id, asyncio.get_running_loop().create_future())
+        durable = self._intake.offer([command])
+        self._turn_soon()
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
+                if not await durable:
+                    return CommandResult(
+                        command.id, False, "the journal can't be written now", command.at_ns
+                    )
+                return await asyncio.shield(answer)
+        finally:
+            self._commands.pop(command.id, None)
+
+    async def tick(self) -> None:
+        """Take one turn; called on cadence, and by tests."""
+        async with self._lock:
+            await self._turn(self._intake.drain())
+
+    def _turn_soon(self) -> None:
+        """Take a turn now instead of at the next tick; calls that come meanwhile share it."""
+        if self._stopping or (self._soon is not None and not self._soon.done()):
+            return
+        self._soon = asyncio.create_task(self.tick())
+
+    async def _commit(self, result: ActionResult) -> bool:
+        durable = self._intake.offer([result])
+        self._turn_soon()
+        return await durable
+
+    async def _turn(self, offers: list[Offer]) -> None:
+        if self._owed_turn is not None and not await self._pay(self._owed_turn):
+            settle(offers, False)
+            return
+        now = self.clock.now_ns()
+        jump = self.clock.take_jump_ns()
+        self._owed_series.extend(self.index.take_added())
+        inputs: list[Input] = [*self._owed_series]
+        if jump:
+            self.telemetry.clock_jumped()
+            inputs.append(ClockJump(now, jump))
+        for offer in offers:
+            inputs.extend(offer.inputs)
+        inputs.append(Tick(now))
+        turn = await self._durably(inputs, now, reserve=False)
+        if turn is not None:
+            self._owed_series = []
+            settle(offers, True)
+        else:
+            turn = await self._results_only(offers, now)
+        if turn is not None:
+            await self._pay(turn)
+
+    async def _results_only(self, offers: list[Offer], now: int) -> Turn | None:
+        """Save what actions under way report into the reserve; turn everything else away."""
+        urgent = [offer for offer in offers if offer.urgent]
+        settle([offer for offer in offers if not offer.urgent], False)
+        if not urgent:
+            return None
+        results: list[Input] = [value for offer in urgent for value in offer.inputs]
+        turn = await self._durably(results, now, reserve=True)
+        settle(urgent, turn is not None)
+        return turn
+
+    async def _durably(self, inputs: list[Input], now: int, *, reserve: bool) -> Turn | None:
+        try:
+            turn = await self._in_turn_thread(
+                lambda: take_turn(
+                    self.journal, self.loop, inputs, now, reserve=reserve, crash=self.crash
+                )
+            )
+        except JournalUnwritable as error:
+            self._unwritable(error)
+            return None
+        if not reserve and not self.writable:
+            log.warning("the journal can be written again; the loop resumes")
+            self.writable = True
+            self.telemetry.journal_unwritable(False)
+        self.turns += 1
+        return turn
+
+    async def _pay(self, turn: Turn) -> bool:
+        """Make a turn's outputs durable; only then let them out."""
+        self._owed_turn = turn
+        try:
+            await self._in_turn_thread(
+                lambda: journal_outputs(self.journal, turn, crash=self.crash)
+            )
+        except JournalUnwritable as error:
+            self._unwritable(error)
+            return False
+        self._owed_turn = None
+        for value in turn.inputs:
+            self.ledger.apply(value)
+        for output in turn.outputs:
+            self.ledger.apply(output)
+            if isinstance(output, CommandResult) and output.command_id in self._commands:
+                answer = self._commands[output.command_id]
+                if not answer.done():
+                    answer.set_result(output)
+        for action in turn.intended():
+            self.executor.dispatch(action)
+        self.telemetry.observe(turn.outputs)
+        if not self.derivation.feed(turn):
+            self.telemetry.queue_dropped("derivation")
+        if self.turns % self.snapshot_every_turns == 0:
+            await self._in_turn_thread(self._save)
+        return True
+
+    def _save(self) -> None:
+        self.snapshot(self.journal.last_seq, self.loop)
+        self.crash(AFTER_SNAPSHOT)
+
+    def _unwritable(self, error: JournalUnwritable) -> None:
+        if self.writable:
+            log.error("the journal can't be written: %s; no action is taken until it can", error)
+        self.writable = False
+        self.telemetry.journal_unwritable(True)
+
+    async def _collect(self, collector: Collector) -> None:
+        """Run a collector; one that fails is started again, and the NOC is told."""
+        while True:
+            try:
+                await collector.run(self)
+                return
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.exception("collector %s failed", collector.name)
+                now = self.clock.now_ns()
+                text = f"collector {collector.name} failed and starts again: {error!r}"
+                await self._note(Notice(content_id("notice", collector.name, now), now,
+                                        collector.name, text))  # fmt: skip
+                await asyncio.sleep(self.cadence_seconds)
+
+    async def _note(self, notice: Notice) -> None:
+        async with self._lock:
+            await self._pay(Turn(self.journal.last_seq, notice.at_ns, (), (notice,)))
+
+    def _overrun(self, event: JobExecutionEvent) -> None:
+        self.telemetry.tick_missed("misfire" if event.code == EVENT_JOB_MISSED else "overlap")
+
+    async def _in_turn_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._turning, work)

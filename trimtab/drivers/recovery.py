@@ -1,0 +1,79 @@
+"""Recovery: from a journal to the loop as it was, whatever the process died of."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trimtab.domain import codec
+from trimtab.domain.input import Numbered, Output, SeriesAdded
+from trimtab.drivers.execution import ActionLedger
+from trimtab.drivers.loop import Loop
+from trimtab.drivers.turn import AUTHORITATIVE, Turn, turns
+from trimtab.store.journal import Frame, Journal
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What a journal leads to.
+
+    `owed` are outputs that the last turn decided but had no time to journal; nothing of them has left. `divergent`
+    counts turns in which this code judges otherwise than the code that wrote the journal did: what is written stands.
+    """
+
+    loop: Loop
+    ledger: ActionLedger
+    series: list[SeriesAdded] = field(default_factory=list)
+    last_now: int = 0
+    turns: int = 0
+    divergent: int = 0
+    owed: list[Output] = field(default_factory=list)
+
+
+def recover(
+    journal: Journal,
+    loop: Loop,
+    ledger: ActionLedger,
+    *,
+    from_seq: int = 0,
+    derive: Callable[[Turn], None] = lambda turn: None,
+) -> Recovered:
+    """Step everything that the journal holds from `from_seq` on; `derive` feeds the stores that follow from it."""
+    found = Recovered(loop, ledger)
+    for inputs, written in turns(journal.read(from_seq)):
+        found.owed = []
+        if not inputs:
+            continue
+        turn, missing = _again(found, inputs, written)
+        found.owed = missing
+        found.turns += 1
+        found.last_now = max(found.last_now, turn.now)
+        derive(turn)
+    return found
+
+
+def _again(
+    found: Recovered, inputs: Sequence[Frame], written: Sequence[Frame]
+) -> tuple[Turn, list[Output]]:
+    numbered = [Numbered(frame.seq, frame.value) for frame in inputs]
+    now = inputs[-1].now
+    found.series.extend(item.value for item in numbered if isinstance(item.value, SeriesAdded))
+    judged = found.loop.step(numbered, now)
+    follows: list[Any] = [value for value in judged if not isinstance(value, AUTHORITATIVE)]
+    expected: list[Any] = [value for value in judged if isinstance(value, AUTHORITATIVE)]
+    stands: list[Any] = [frame.value for frame in written]
+    missing: list[Any] = []
+    if _bytes(stands) != _bytes(expected):
+        if _bytes(stands) == _bytes(expected[: len(stands)]):
+            missing = expected[len(stands) :]
+        else:
+            found.divergent += 1
+    for item in numbered:
+        found.ledger.apply(item.value)
+    for value in stands:
+        found.ledger.apply(value)
+    return Turn(numbered[-1].seq, now, tuple(item.value for item in numbered),
+                (*follows, *stands, *missing)), missing  # fmt: skip
+
+
+def _bytes(values: Sequence[Any]) -> list[bytes]:
+    return [codec.encode(value) for value in values]
