@@ -33,7 +33,7 @@ class ActuatorBinding:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """All that the machines need to know of `trimtab.yaml`; actuators' and collectors' own settings stay at the edge."""
+    """All that the machines need to know of `trimtab.yaml`; the plugins' own settings stay at the edge."""
 
     hash: str
     services: tuple[Service, ...]

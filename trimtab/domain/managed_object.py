@@ -149,7 +149,7 @@ class Topology:
 
     def _bind(self, alias: Alias) -> str | None:
         claims = self.aliases.setdefault((alias.source, alias.native_id), [])
-        for index, claim in enumerate(claims):
+        for claim in claims:
             open_claim = claim.valid_to_ns is None
             if open_claim and claim.object_id == alias.object_id:
                 return None

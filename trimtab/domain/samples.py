@@ -64,6 +64,8 @@ class SampleBatch:
             flags=np.zeros(len(rows), dtype=np.uint8),
         )
 
+    __hash__ = None  # type: ignore[assignment]  # columns are no dictionary key
+
     def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> "SampleBatch":
         """Return the chosen rows as a batch of their own."""
         return SampleBatch(
