@@ -14,14 +14,14 @@ from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.series import Series
 
-InputT = TypeVar("InputT")
+InputT_contra = TypeVar("InputT_contra", contravariant=True)
 OutputT = TypeVar("OutputT")
 
 
-class Machine(Protocol[InputT, OutputT]):
+class Machine(Protocol[InputT_contra, OutputT]):
     """A deterministic state machine: no I/O, no clock, no randomness of its own."""
 
-    def step(self, inputs: Sequence[Numbered[InputT]], now: int) -> list[OutputT]:
+    def step(self, inputs: Sequence[Numbered[InputT_contra]], now: int) -> list[OutputT]:
         """Take inputs in order; return what follows from them. `now` (ns, UTC) never decreases."""
         ...
 
