@@ -29,13 +29,23 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture
-def free_port() -> int:
-    """Return a TCP port of the loopback that was free a moment ago."""
+def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Return a TCP port of the loopback that was free a moment ago."""
+    return _free_port()
+
+
+@pytest.fixture(scope="module")
+def module_port() -> int:
+    """Return such a port for a server that lives as long as the module's tests."""
+    return _free_port()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from trimtab.domain.managed_object import ObjectKind, parse_object_id
 from trimtab.domain.policy import ActionKind
 from trimtab.domain.time import NS_PER_SECOND
 from trimtab.domain.verification import Verdict, Verification
-from trimtab.ports import Reading, SubmissionOutcome
+from trimtab.ports import GapReason, Reading, SubmissionOutcome
 from trimtab.telemetry.instruments import Instruments
 
 TRACKED_MAX = 20_000  # alarms, incidents, actions and decisions whose last state is remembered
@@ -81,6 +81,8 @@ class Telemetry(Instruments):
     def reading(self, reading: Reading, at_ns: int) -> None:
         """Account for a reading that is in the journal."""
         source = reading.source
+        for reason in GapReason:
+            self.count("trimtab_ingest_gaps_total", 0, source, reason)
         if reading.batch is not None:
             self.count("trimtab_ingest_samples_total", len(reading.batch), source)
         for gap in reading.gaps:
@@ -125,6 +127,7 @@ class Telemetry(Instruments):
 
     def queue(self, name: str, depth: int) -> None:
         """Show how many items wait in a queue."""
+        self.count("trimtab_queue_dropped_total", 0, name)
         self.gauge("trimtab_queue_depth", depth, name)
 
     def queue_dropped(self, name: str, items: int = 1) -> None:
