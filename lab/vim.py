@@ -1,0 +1,366 @@
+"""A VIM speaking the Keystone and Nova calls that openstacksdk makes, in front of the lab's real processes.
+
+List hypervisors, services and servers; look at migrations and instance actions; live-migrate. Errors have Nova's
+shapes, microversions are negotiated as Nova does it (2.1 to 2.96; the shapes are those from 2.53 on).
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from lab.compute import Compute, ComputeConflictError, ComputeError, Migration
+from lab.inventory import Action, HostRecord, Server
+from lab.keystone import Tokens, create_router
+
+MINIMUM_VERSION, MAXIMUM_VERSION = (2, 1), (2, 96)
+_ERROR_NAMES = {400: "badRequest", 401: "unauthorized", 404: "itemNotFound", 406: "computeFault",
+                409: "conflictingRequest", 503: "serviceUnavailable"}  # fmt: skip
+_FLAVOR = {"vcpus": 1, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0, "original_name": "vnf", "extra_specs": {}}
+
+
+class NovaError(Exception):
+    """Becomes an answer in Nova's error shape."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class VimFaults:
+    """What the fault injector has switched on."""
+
+    def __init__(self) -> None:
+        self.refuses = False
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _naive(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def requested_version(request: Request) -> tuple[int, int]:
+    """The microversion of a request; NovaError 406 when it is out of range."""
+    text = request.headers.get("openstack-api-version", "").removeprefix("compute ").strip()
+    text = text or request.headers.get("x-openstack-nova-api-version", "2.1")
+    if text == "latest":
+        return MAXIMUM_VERSION
+    major, _, minor = text.partition(".")
+    if not (major.isdigit() and minor.isdigit()):
+        raise NovaError(400, f"API Version String {text} is of invalid format.")
+    version = (int(major), int(minor))
+    if not MINIMUM_VERSION <= version <= MAXIMUM_VERSION:
+        raise NovaError(406, f"Version {text} is not supported by the API. Minimum is 2.1 and maximum is 2.96.")
+    return version
+
+
+def server_document(server: Server, tokens: Tokens) -> dict[str, Any]:
+    """A server in detail (Nova, microversion 2.47 and later)."""
+    return {
+        "id": server.id,
+        "name": server.name,
+        "status": server.status,
+        "tenant_id": tokens.project_id,
+        "user_id": tokens.user_id,
+        "created": _utc(server.created_at),
+        "updated": _utc(server.updated_at),
+        "hostId": server.host,
+        "addresses": {"data": [{"addr": "127.0.0.1", "version": 4, "OS-EXT-IPS:type": "fixed"}]},
+        "metadata": {"vnfc": server.name, "data_port": str(server.data_port), "http_port": str(server.http_port)},
+        "flavor": _FLAVOR,
+        "image": "",
+        "key_name": None,
+        "config_drive": "",
+        "accessIPv4": "",
+        "accessIPv6": "",
+        "progress": 0,
+        "locked": False,
+        "description": None,
+        "links": [{"rel": "self", "href": f"{tokens.compute_url}/servers/{server.id}"}],
+        "OS-DCF:diskConfig": "MANUAL",
+        "OS-EXT-AZ:availability_zone": "nova",
+        "OS-EXT-STS:vm_state": {"ACTIVE": "active", "MIGRATING": "active", "SHUTOFF": "stopped"}.get(
+            server.status, server.status.lower()
+        ),
+        "OS-EXT-STS:task_state": server.task_state,
+        "OS-EXT-STS:power_state": server.power_state,
+        "OS-EXT-SRV-ATTR:host": server.host,
+        "OS-EXT-SRV-ATTR:hypervisor_hostname": server.host,
+        "OS-EXT-SRV-ATTR:instance_name": server.name,
+        "os-extended-volumes:volumes_attached": [],
+    }
+
+
+def migration_document(migration: Migration, tokens: Tokens) -> dict[str, Any]:
+    """An entry of os-migrations."""
+    return {
+        "id": migration.number,
+        "uuid": migration.uuid,
+        "instance_uuid": migration.server_id,
+        "server_uuid": migration.server_id,
+        "migration_type": "live-migration",
+        "status": migration.status,
+        "source_compute": migration.source,
+        "source_node": migration.source,
+        "dest_compute": migration.destination,
+        "dest_node": migration.destination,
+        "dest_host": "127.0.0.1" if migration.destination else None,
+        "created_at": _naive(migration.created_at),
+        "updated_at": _naive(migration.updated_at),
+        "old_instance_type_id": 1,
+        "new_instance_type_id": 1,
+        "user_id": tokens.user_id,
+        "project_id": tokens.project_id,
+    }
+
+
+def action_document(action: Action, server: Server, tokens: Tokens) -> dict[str, Any]:
+    """An entry of os-instance-actions, with its one event."""
+    finished = _naive(action.finished_at) if action.finished_at is not None else None
+    return {
+        "action": action.action,
+        "instance_uuid": server.id,
+        "request_id": action.request_id,
+        "start_time": _naive(action.started_at),
+        "updated_at": finished or _naive(action.started_at),
+        "message": action.message,
+        "user_id": tokens.user_id,
+        "project_id": tokens.project_id,
+        "events": [
+            {
+                "event": f"compute_{action.action.replace('-', '_')}",
+                "start_time": _naive(action.started_at),
+                "finish_time": finished,
+                "result": action.result,
+                "traceback": None,
+                "host": server.host,
+                "hostId": server.host,
+                "details": action.message,
+            }
+        ],
+    }
+
+
+def hypervisor_document(host: HostRecord) -> dict[str, Any]:
+    """A hypervisor in detail (2.53 and later: its id is a UUID)."""
+    return {
+        "id": host.id,
+        "hypervisor_hostname": host.name,
+        "hypervisor_type": "lab",
+        "hypervisor_version": 1000000,
+        "host_ip": "127.0.0.1",
+        "state": "up" if host.up else "down",
+        "status": "enabled" if host.enabled else "disabled",
+        "service": {"id": host.id, "host": host.name, "disabled_reason": None},
+        "servers": [],
+        "uptime": None,
+    }
+
+
+def service_document(host: HostRecord) -> dict[str, Any]:
+    """A nova-compute service."""
+    return {
+        "id": host.id,
+        "binary": "nova-compute",
+        "host": host.name,
+        "zone": "nova",
+        "status": "enabled" if host.enabled else "disabled",
+        "state": "up" if host.up else "down",
+        "updated_at": _naive(host.seen_at or time.time()),
+        "disabled_reason": None,
+        "forced_down": False,
+    }
+
+
+def create_app(compute: Compute, tokens: Tokens, faults: VimFaults) -> FastAPI:
+    """The VIM's HTTP interface: /identity and /compute/v2.1."""
+    app = FastAPI(title="Lab VIM", openapi_url=None)
+
+    @app.exception_handler(NovaError)
+    async def nova_error(_: Request, error: NovaError) -> Response:
+        name = _ERROR_NAMES.get(error.status, "computeFault")
+        return JSONResponse({name: {"code": error.status, "message": str(error)}}, error.status)
+
+    app.include_router(create_router(tokens))
+    app.include_router(_discovery(tokens))
+    app.include_router(_hosts_router(compute, tokens))
+    app.include_router(_servers_router(compute, tokens, faults))
+    return app
+
+
+def _discovery(tokens: Tokens) -> APIRouter:
+    router = APIRouter(prefix="/compute")
+    version = {
+        "id": "v2.1",
+        "status": "CURRENT",
+        "version": "2.96",
+        "min_version": "2.1",
+        "updated": "2013-07-23T11:33:21Z",
+        "links": [{"rel": "self", "href": f"{tokens.compute_url}/"}],
+    }
+
+    @router.get("")
+    @router.get("/")
+    async def versions() -> Response:
+        return JSONResponse({"versions": [version]})
+
+    @router.get("/v2.1")
+    @router.get("/v2.1/")
+    async def version_two() -> Response:
+        return JSONResponse({"version": version})
+
+    return router
+
+
+def _guarded(tokens: Tokens) -> list[Any]:
+    def check(request: Request) -> None:
+        if not tokens.is_valid(request.headers.get("x-auth-token")):
+            raise NovaError(401, "This server could not verify that you are authorized.")
+        requested_version(request)
+
+    return [Depends(check)]
+
+
+def _answer(request: Request, body: dict[str, Any], status: int = 200) -> JSONResponse:
+    version = ".".join(str(part) for part in requested_version(request))
+    return JSONResponse(
+        body, status, {"OpenStack-API-Version": f"compute {version}", "X-OpenStack-Nova-API-Version": version}
+    )
+
+
+def _hosts_router(compute: Compute, tokens: Tokens) -> APIRouter:
+    router = APIRouter(prefix="/compute/v2.1", dependencies=_guarded(tokens))
+
+    @router.get("/os-hypervisors")
+    @router.get("/os-hypervisors/detail")
+    async def hypervisors(request: Request) -> Response:
+        documents = [hypervisor_document(host) for host in compute.hosts.values()]
+        for document in documents:
+            document["servers"] = [
+                {"uuid": s.id, "name": s.name} for s in compute.servers.values() if s.host == document["hypervisor_hostname"]
+            ]
+        return _answer(request, {"hypervisors": documents})
+
+    @router.get("/os-hypervisors/{identifier}")
+    async def hypervisor(request: Request, identifier: str) -> Response:
+        for host in compute.hosts.values():
+            if host.id == identifier:
+                return _answer(request, {"hypervisor": hypervisor_document(host)})
+        raise NovaError(404, f"Compute host {identifier} could not be found.")
+
+    @router.get("/os-services")
+    async def services(request: Request) -> Response:
+        wanted = request.query_params
+        hosts = [h for h in compute.hosts.values() if wanted.get("host", h.name) == h.name]
+        if wanted.get("binary", "nova-compute") != "nova-compute":
+            hosts = []
+        return _answer(request, {"services": [service_document(host) for host in hosts]})
+
+    @router.put("/os-services/{identifier}")
+    async def update_service(request: Request, identifier: str) -> Response:
+        body = await request.json()
+        for host in compute.hosts.values():
+            if host.id == identifier:
+                host.enabled = body.get("status", "enabled" if host.enabled else "disabled") == "enabled"
+                return _answer(request, {"service": service_document(host)})
+        raise NovaError(404, f"Service {identifier} could not be found.")
+
+    @router.get("/os-migrations")
+    async def migrations(request: Request) -> Response:
+        wanted = request.query_params.get("instance_uuid")
+        found = [m for m in reversed(compute.migrations) if wanted in (None, m.server_id)]
+        return _answer(request, {"migrations": [migration_document(m, tokens) for m in found]})
+
+    return router
+
+
+def _servers_router(compute: Compute, tokens: Tokens, faults: VimFaults) -> APIRouter:
+    router = APIRouter(prefix="/compute/v2.1/servers", dependencies=_guarded(tokens))
+
+    def find(identifier: str, *, deleted: bool = False) -> Server:
+        server = compute.servers.get(identifier) or (compute.deleted.get(identifier) if deleted else None)
+        if server is None:
+            raise NovaError(404, f"Instance {identifier} could not be found.")
+        return server
+
+    @router.get("")
+    @router.get("/detail")
+    async def servers(request: Request) -> Response:
+        chosen = _select(compute, request)
+        return _answer(request, {"servers": [server_document(server, tokens) for server in chosen]})
+
+    @router.get("/{identifier}")
+    async def server(request: Request, identifier: str) -> Response:
+        return _answer(request, {"server": server_document(find(identifier), tokens)})
+
+    @router.get("/{identifier}/migrations")
+    async def running_migrations(request: Request, identifier: str) -> Response:
+        find(identifier)
+        running = [
+            migration_document(m, tokens)
+            for m in compute.migrations
+            if m.server_id == identifier and m.status in ("queued", "preparing", "running")
+        ]
+        return _answer(request, {"migrations": running})
+
+    @router.get("/{identifier}/os-instance-actions")
+    async def actions(request: Request, identifier: str) -> Response:
+        found = find(identifier, deleted=True)
+        documents = [action_document(action, found, tokens) for action in reversed(found.actions)]
+        return _answer(request, {"instanceActions": documents})
+
+    @router.get("/{identifier}/os-instance-actions/{request_id}")
+    async def action(request: Request, identifier: str, request_id: str) -> Response:
+        found = find(identifier, deleted=True)
+        for entry in found.actions:
+            if entry.request_id == request_id:
+                return _answer(request, {"instanceAction": action_document(entry, found, tokens)})
+        raise NovaError(404, f"Action for request_id {request_id} on instance {identifier} not found")
+
+    @router.post("/{identifier}/action")
+    async def act(request: Request, identifier: str) -> Response:
+        if faults.refuses:
+            raise NovaError(503, "injected: the VIM refuses")
+        return _migrate_live(compute, request, find(identifier), await request.json())
+
+    return router
+
+
+def _select(compute: Compute, request: Request) -> list[Server]:
+    query = request.query_params
+    chosen = list(compute.deleted.values() if query.get("deleted", "").lower() == "true" else compute.servers.values())
+    chosen = [
+        server
+        for server in chosen
+        if query.get("host", server.host) == server.host
+        and query.get("name", server.name) in server.name
+        and query.get("status", server.status).upper() == server.status
+    ]
+    if "marker" in query:
+        ids = [server.id for server in chosen]
+        if query["marker"] not in ids:
+            raise NovaError(400, f"marker [{query['marker']}] not found")
+        chosen = chosen[ids.index(query["marker"]) + 1 :]
+    limit = query.get("limit", "1000")
+    return chosen[: int(limit)] if limit.isdigit() else chosen
+
+
+def _migrate_live(compute: Compute, request: Request, server: Server, body: dict[str, Any]) -> Response:
+    wanted = body.get("os-migrateLive")
+    if not isinstance(wanted, dict) or "host" not in wanted:
+        raise NovaError(400, "There is no such action, or it lacks what it needs: only os-migrateLive is served.")
+    host = wanted["host"]
+    if host is not None and host not in compute.hosts:
+        raise NovaError(400, f"Compute host {host} could not be found.")
+    try:
+        migration = compute.begin_migration(server, host, compute.new_request_id())
+    except ComputeConflictError as error:
+        raise NovaError(409, str(error)) from error
+    except ComputeError as error:
+        raise NovaError(400, str(error)) from error
+    return Response(status_code=202, headers={"X-Openstack-Request-Id": migration.request_id})
