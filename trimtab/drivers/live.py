@@ -73,7 +73,7 @@ class LiveDriver:
     )
 
     def __post_init__(self) -> None:
-        self.executor = Executor(self.actuators, self._commit, self.clock)
+        self.executor = Executor(self.actuators, self._commit, self.clock, crash_point=self.crash)
 
     async def start(self, first: Sequence[Input], owed: Sequence[Output]) -> None:
         """Take the configuration in, finish what the last run left open, then start to collect and to tick."""

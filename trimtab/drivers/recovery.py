@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from trimtab.domain import codec
-from trimtab.domain.input import Numbered, Output, SeriesAdded
+from trimtab.domain.input import Input, Numbered, Output, SeriesAdded
 from trimtab.drivers.execution import ActionLedger
 from trimtab.drivers.loop import Loop
 from trimtab.drivers.turn import AUTHORITATIVE, Turn, turns
-from trimtab.store.journal import Frame, Journal
+from trimtab.store.frame import Frame
+from trimtab.store.journal import Journal
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ def recover(
 def _again(
     found: Recovered, inputs: Sequence[Frame], written: Sequence[Frame]
 ) -> tuple[Turn, list[Output]]:
-    numbered = [Numbered(frame.seq, frame.value) for frame in inputs]
+    numbered = [Numbered(frame.seq, cast(Input, frame.value)) for frame in inputs]
     now = inputs[-1].now
     found.series.extend(item.value for item in numbered if isinstance(item.value, SeriesAdded))
     judged = found.loop.step(numbered, now)

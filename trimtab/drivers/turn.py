@@ -16,14 +16,12 @@ from trimtab.drivers.crashpoint import (
     AFTER_OUTPUTS_JOURNALED,
     AFTER_STEP,
     CrashPoint,
+    pass_by,
 )
 from trimtab.drivers.loop import Loop
-from trimtab.store.journal import Frame, Journal
-
-
-def _pass(name: str) -> None:
-    """Be no crash point at all."""
-
+from trimtab.errors import JournalUnwritable
+from trimtab.store.frame import Frame
+from trimtab.store.journal import Journal
 
 # What the world may have been told of. Kpis, assessments and troubles are numerous and follow from a replay.
 AUTHORITATIVE = (
@@ -57,7 +55,7 @@ def take_turn(
     *,
     reserve: bool = False,
     durable: bool = True,
-    crash: CrashPoint = _pass,
+    crash: CrashPoint = pass_by,
 ) -> Turn:
     """Journal the inputs, then step. Raises JournalUnwritable with nothing stepped.
 
@@ -65,7 +63,7 @@ def take_turn(
     """
     seqs = journal.append(inputs, now, reserve=reserve)
     if durable:
-        journal.sync()
+        _sync_or_withdraw(journal, seqs[0])
     crash(AFTER_INPUTS_JOURNALED)
     numbered = [Numbered(seq, value) for seq, value in zip(seqs, inputs, strict=True)]
     outputs = loop.step(numbered, now)
@@ -74,7 +72,7 @@ def take_turn(
 
 
 def journal_outputs(
-    journal: Journal, turn: Turn, *, durable: bool = True, crash: CrashPoint = _pass
+    journal: Journal, turn: Turn, *, durable: bool = True, crash: CrashPoint = pass_by
 ) -> None:
     """Write a turn's authoritative outputs; sync them when one asks for something of the world.
 
@@ -84,12 +82,21 @@ def journal_outputs(
     outputs = [value for value in turn.outputs if isinstance(value, AUTHORITATIVE)]
     if not outputs:
         return
-    journal.append(outputs, turn.now, reserve=True)
+    seqs = journal.append(outputs, turn.now, reserve=True)
     if not durable:
         return
     if turn.intended() or any(isinstance(value, CommandResult) for value in outputs):
-        journal.sync()
+        _sync_or_withdraw(journal, seqs[0])
         crash(AFTER_OUTPUTS_JOURNALED)
+
+
+def _sync_or_withdraw(journal: Journal, first_seq: int) -> None:
+    """Sync; should that fail, take back what the caller will offer again or turn away."""
+    try:
+        journal.sync()
+    except JournalUnwritable:
+        journal.withdraw(first_seq)
+        raise
 
 
 def turns(frames: Iterable[Frame]) -> Iterator[tuple[list[Frame], list[Frame]]]:
