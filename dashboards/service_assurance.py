@@ -1,5 +1,6 @@
 """The one dashboard: how the services do, what is wrong, what was done about it, and how Trimtab itself does."""
 
+from dashboards.itself import add_itself
 from dashboards.panels import (
     DATASOURCE,
     HEALTH,
@@ -42,7 +43,7 @@ def build() -> dashboard.Dashboard:
         )
         .with_variable(_label_variable("kpi", "KPI", "trimtab_kpi_value"))
     )
-    for add in (_services, _objectives, _trouble, _actions, _resources, _itself):
+    for add in (_services, _status, _objectives, _trouble, _actions, _resources, add_itself):
         board = add(board)
     built = board.build()
     for number_on_board, panel in enumerate(built.panels or [], start=1):
@@ -137,21 +138,24 @@ def _services(board: builders.Dashboard) -> builders.Dashboard:
                 YES_NO,
             )
         )
-        .with_panel(
-            states(
-                "Service status",
-                "The worst observed status of each service's objectives.",
-                [(status, "{{tenant}} / {{service}}")],
-                STATUS,
-            )
+    )
+
+
+def _status(board: builders.Dashboard) -> builders.Dashboard:
+    status = f"trimtab_service_status{{{SERVICE}}}"
+    return board.with_panel(
+        states(
+            "Service status",
+            "The worst observed status of each service's objectives.",
+            [(status, "{{tenant}} / {{service}}")],
+            STATUS,
         )
-        .with_panel(
-            states(
-                "Objectives",
-                "The observed status of each objective over its rolling window.",
-                [(f"trimtab_objective_status{{{SERVICE}}}", "{{service}}: {{objective}}")],
-                STATUS,
-            )
+    ).with_panel(
+        states(
+            "Objectives",
+            "The observed status of each objective over its rolling window.",
+            [(f"trimtab_objective_status{{{SERVICE}}}", "{{service}}: {{objective}}")],
+            STATUS,
         )
     )
 
@@ -303,90 +307,6 @@ def _resources(board: builders.Dashboard) -> builders.Dashboard:
                 "The KPIs chosen above, of any object, each in its own SI unit.",
                 [('trimtab_kpi_value{kpi=~"$kpi"}', "{{object}}: {{kpi}} ({{unit}})")],
                 "short",
-            )
-        )
-    )
-
-
-def _quantile(metric: str, by: str) -> str:
-    labels = ", ".join(filter(None, (by, "le")))
-    return f"histogram_quantile(0.95, sum by ({labels}) (rate({metric}_bucket[$__rate_interval])))"
-
-
-def _itself(board: builders.Dashboard) -> builders.Dashboard:
-    rate = "[$__rate_interval]"
-    return (
-        board.with_row(builders.Row("Trimtab itself"))
-        .with_panel(
-            lines(
-                "Samples",
-                "Samples taken into the journal, by source.",
-                [(f"sum by (source) (rate(trimtab_ingest_samples_total{rate}))", "{{source}}")],
-                "cps",
-                width=8,
-            )
-        )
-        .with_panel(
-            events(
-                "Gaps",
-                "Times when a source gave nothing where something was due.",
-                [
-                    (
-                        f"sum by (source, reason) (increase(trimtab_ingest_gaps_total{rate}))",
-                        "{{source}}: {{reason}}",
-                    )
-                ],
-            )
-        )
-        .with_panel(
-            lines(
-                "Step and sync, 95th percentile",
-                "How long the machines think, and how long the journal's group commit takes.",
-                [
-                    (_quantile("trimtab_loop_step_duration_seconds", "machine"), "{{machine}}"),
-                    (_quantile("trimtab_journal_sync_duration_seconds", ""), "journal sync"),
-                ],
-                "s",
-                width=8,
-            )
-        )
-        .with_panel(
-            lines(
-                "Since the last turn",
-                "Seconds since the loop turned last: it grows when the loop hangs.",
-                [("time() - max(trimtab_loop_last_step_timestamp_seconds)", "seconds")],
-                "s",
-                width=8,
-            )
-        )
-        .with_panel(
-            lines(
-                "Queues",
-                "Items that wait; what a full queue lost is counted below zero.",
-                [
-                    ("max by (queue) (trimtab_queue_depth)", "{{queue}}"),
-                    (
-                        f"-1 * sum by (queue) (increase(trimtab_queue_dropped_total{rate}))",
-                        "lost: {{queue}}",
-                    ),
-                ],
-                "short",
-                width=8,
-            )
-        )
-        .with_panel(
-            lines(
-                "Memory, and size of the journal",
-                "Resident memory of the process, and the journal on disk.",
-                [
-                    (
-                        "process_resident_memory_bytes and on (job, instance) trimtab_build_info",
-                        "memory",
-                    ),
-                    ("max(trimtab_journal_size_bytes)", "journal"),
-                ],
-                "bytes",
-                width=8,
             )
         )
     )
