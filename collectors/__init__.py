@@ -1,0 +1,7 @@
+"""Sources of telemetry: one file a source, one line here. The libraries they need are imported when they run."""
+
+from collectors.prometheus import PrometheusCollector
+
+COLLECTORS: dict[str, type] = {
+    PrometheusCollector.kind: PrometheusCollector,
+}
