@@ -87,7 +87,9 @@ class Chain:
         before = -1
         for _ in range(int(DRAIN_LIMIT_SECONDS / _DRAIN_STEP_SECONDS)):
             try:
-                _, state = await call("GET", server.http_port, "/state", within=DRAIN_LIMIT_SECONDS / 2)
+                _, state = await call(
+                    "GET", server.http_port, "/state", within=DRAIN_LIMIT_SECONDS / 2
+                )
             except CallError:
                 return  # dead or hung: nothing comes out of it any more
             if state["queue_depth"] == 0 and state["received"] == before:
@@ -118,7 +120,9 @@ class Chain:
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _wanted(self) -> dict[int, dict[str, object]]:
-        wanted = {service.gateway_http_port: self._routes(service.name) for service in self._services}
+        wanted = {
+            service.gateway_http_port: self._routes(service.name) for service in self._services
+        }
         for vnf in self._vnfs.values():
             for vnfc in vnf.vnfcs.values():
                 wanted[vnfc.server.http_port] = self._routes(vnf.name)

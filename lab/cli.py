@@ -12,11 +12,16 @@ from lab.scenario import DEFAULT_TARGETS, ScenarioError, make_fault
 from lab.supervisor import LabError as StartError
 from lab.supervisor import supervise
 
-app = typer.Typer(name="lab", help="A small real NFV network on this machine.", no_args_is_help=True)
+app = typer.Typer(
+    name="lab", help="A small real NFV network on this machine.", no_args_is_help=True
+)
 
 DEFAULT_RUN_DIR = Path("var/lab")
 RunDir = Annotated[
-    Path, typer.Option("--run-dir", envvar="TRIMTAB_LAB_DIR", help="Where the lab keeps lab.json and its logs.")
+    Path,
+    typer.Option(
+        "--run-dir", envvar="TRIMTAB_LAB_DIR", help="Where the lab keeps lab.json and its logs."
+    ),
 ]
 
 
@@ -30,7 +35,9 @@ def up(
     run_dir: RunDir = DEFAULT_RUN_DIR,
     seed: Annotated[int, typer.Option(help="Seed of all identifiers.")] = 1,
     base_port: Annotated[int | None, typer.Option(help="First port; default: free ones.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Leave it running and come back.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it running and come back.")
+    ] = False,
 ) -> None:
     """Start the lab; it stays in the foreground until Ctrl-C, unless --detach."""
     if read_state(run_dir) is not None:
@@ -40,7 +47,9 @@ def up(
         if detach:
             process = start_supervisor(run_dir, seed, base_port, lifeline=False)
             state = asyncio.run(await_state(run_dir, process))
-            typer.echo(f"up: pid {state['pid']}, control {state['control_url']}, state {run_dir / 'lab.json'}")
+            typer.echo(
+                f"up: pid {state['pid']}, control {state['control_url']}, state {run_dir / 'lab.json'}"
+            )
         else:
             typer.echo(f"starting; state file {run_dir / 'lab.json'}; Ctrl-C ends it")
             asyncio.run(supervise(run_dir, seed, base_port))
@@ -82,18 +91,26 @@ def status(
         typer.echo(f"{host['name']:<16}{'up' if host['up'] else 'down'}")
     for service in truth["services"]:
         rate = service["rate_packets_per_second"]
-        typer.echo(f"{service['id']:<34}{rate:>6.0f}/s  {service['sla_seconds_lost']} s of SLA lost")
+        typer.echo(
+            f"{service['id']:<34}{rate:>6.0f}/s  {service['sla_seconds_lost']} s of SLA lost"
+        )
     for fault in faults:
         state = "cleared" if fault["cleared_at"] else "on"
-        typer.echo(f"{fault['id']:<10}{fault['kind']:<20}{fault['target']:<14}{fault['injected_at']} {state}")
+        typer.echo(
+            f"{fault['id']:<10}{fault['kind']:<20}{fault['target']:<14}{fault['injected_at']} {state}"
+        )
 
 
 @app.command()
 def fault(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(DEFAULT_TARGETS)}")],
-    target: Annotated[str | None, typer.Option(help="What it hits; each fault has a default.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="What it hits; each fault has a default.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter, key=value.")] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Take back all faults of this name instead.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Take back all faults of this name instead.")
+    ] = False,
     run_dir: RunDir = DEFAULT_RUN_DIR,
 ) -> None:
     """Inject a fault, or take it back."""
@@ -111,6 +128,8 @@ def fault(
     try:
         for done in asyncio.run(act()):
             at = done["cleared_at"] or done["injected_at"]
-            typer.echo(f"{done['id']}: {done['kind']} on {done['target']} {'cleared' if clear else 'on'} at {at}")
+            typer.echo(
+                f"{done['id']}: {done['kind']} on {done['target']} {'cleared' if clear else 'on'} at {at}"
+            )
     except (LabError, ScenarioError) as error:
         raise _fail(error) from error

@@ -18,6 +18,8 @@ WATCH_SECONDS = 0.5
 # A host that has not answered for so long is down.
 HOST_DOWN_SECONDS = 1.5
 BOOT_ATTEMPTS = 3
+# A live migration copies the guest's memory before it switches over.
+MEMORY_COPY_SECONDS = 0.3
 POWER_RUNNING, POWER_SHUTDOWN = 1, 4
 
 
@@ -47,7 +49,9 @@ class Migration:
 class Compute:
     """Servers on hosts. `owner(server id)` names the VNF and the VNFC that a server belongs to."""
 
-    def __init__(self, hosts: dict[str, HostRecord], ports: PortPool, ids: Identifiers, chain: Chain) -> None:
+    def __init__(
+        self, hosts: dict[str, HostRecord], ports: PortPool, ids: Identifiers, chain: Chain
+    ) -> None:
         self.hosts = hosts
         self.servers: dict[str, Server] = {}
         self.deleted: dict[str, Server] = {}
@@ -62,7 +66,7 @@ class Compute:
 
     def schedule(self, *, but: str | None = None) -> HostRecord:
         """The enabled host that is up and has the fewest guests, other than `but`. ComputeError if there is none."""
-        load = {name: 0 for name in self.hosts}
+        load = dict.fromkeys(self.hosts, 0)
         for server in self.servers.values():
             load[server.host] += 1
         fit = [h for h in self.hosts.values() if h.up and h.enabled and h.name != but]
@@ -73,7 +77,15 @@ class Compute:
     async def boot(self, name: str, licence: float, queue_limit: int, host: HostRecord) -> Server:
         """Start a new server for the role `name`."""
         server = Server(
-            self._ids.new(), name, host.name, 0, 0, licence, queue_limit, self._ids.seed(), task_state="spawning"
+            self._ids.new(),
+            name,
+            host.name,
+            0,
+            0,
+            licence,
+            queue_limit,
+            self._ids.seed(),
+            task_state="spawning",
         )
         action = self._act(server, "create")
         self._booting.add(server.id)
@@ -104,23 +116,28 @@ class Compute:
             raise ComputeError(str(error)) from error
         server.status, server.power_state = "SHUTOFF", POWER_SHUTDOWN
 
-    def begin_migration(self, server: Server, destination: str | None, request_id: str) -> Migration:
+    def begin_migration(
+        self, server: Server, destination: str | None, request_id: str
+    ) -> Migration:
         """Accept a live migration; it then runs on its own. ComputeConflictError, ComputeError if it is refused."""
         if server.status != "ACTIVE" or server.task_state is not None:
             raise ComputeConflictError(
-                f"Cannot 'os-migrateLive' instance {server.id} while it is in vm_state {server.status.lower()}, "
+                f"Cannot 'os-migrateLive' instance {server.id} while it is in status {server.status}, "
                 f"task_state {server.task_state}"
             )
         if destination is not None and destination == server.host:
             raise ComputeError("The target host can't be the same one.")
         now = time.time()
+        number, identifier = len(self.migrations) + 1, self._ids.new()
         migration = Migration(
-            len(self.migrations) + 1, self._ids.new(), server.id, server.host, destination, "queued", now, now, request_id
+            number, identifier, server.id, server.host, destination, "queued", now, now, request_id
         )
         self.migrations.append(migration)
         server.status, server.task_state = "MIGRATING", "migrating"
         action = self._act(server, "live-migration", request_id)
-        task = asyncio.create_task(self._run_migration(server, migration, action), name=f"migrate-{server.name}")
+        task = asyncio.create_task(
+            self._run_migration(server, migration, action), name=f"migrate-{server.name}"
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return migration
@@ -149,6 +166,7 @@ class Compute:
             server.id, server.name, host.name, 0, 0, server.licence, server.queue_limit, server.seed
         )
         _move_to(migration, "running")
+        await asyncio.sleep(MEMORY_COPY_SECONDS)
         await self._start(moved, host)
         try:
             await self._chain.prepare(moved, vnf)
@@ -156,7 +174,15 @@ class Compute:
             await call("DELETE", host.http_port, f"/guests/{server.id}")
             raise
         left = Server(
-            server.id, server.name, server.host, server.data_port, server.http_port, 0.0, 0, 0, pid=server.pid
+            server.id,
+            server.name,
+            server.host,
+            server.data_port,
+            server.http_port,
+            0.0,
+            0,
+            0,
+            pid=server.pid,
         )
         server.host, server.pid = host.name, moved.pid
         server.data_port, server.http_port = moved.data_port, moved.http_port
@@ -251,6 +277,8 @@ def _move_to(migration: Migration, status: str) -> None:
     migration.status, migration.updated_at = status, time.time()
 
 
-def _finish(action: Action, server: Server, result: str = "Success", message: str | None = None) -> None:
+def _finish(
+    action: Action, server: Server, result: str = "Success", message: str | None = None
+) -> None:
     action.finished_at = server.updated_at = time.time()
     action.result, action.message = result, message

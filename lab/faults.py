@@ -123,7 +123,9 @@ async def _overload(world: World, fault: Fault) -> Undo:
     service = names.get(fault.target, fault.target)
     if service not in names.values():
         raise FaultError(f"there is no service {fault.target!r}; there are: {', '.join(names)}")
-    before = await world.set_rate(service, float(fault.parameters.get("rate", OVERLOAD_RATE_PACKETS_PER_SECOND)))
+    before = await world.set_rate(
+        service, float(fault.parameters.get("rate", OVERLOAD_RATE_PACKETS_PER_SECOND))
+    )
 
     async def undo() -> None:
         await world.set_rate(service, before)
@@ -147,8 +149,12 @@ async def _noisy_host(world: World, fault: Fault) -> Undo:
 
 async def _link_loss(world: World, fault: Fault) -> Undo:
     if fault.target not in world.chain.links:
-        raise FaultError(f"there is no link {fault.target!r}; there are: {', '.join(sorted(world.chain.links))}")
-    await world.chain.set_loss(fault.target, float(fault.parameters.get("loss_ratio", LINK_LOSS_RATIO)))
+        raise FaultError(
+            f"there is no link {fault.target!r}; there are: {', '.join(sorted(world.chain.links))}"
+        )
+    await world.chain.set_loss(
+        fault.target, float(fault.parameters.get("loss_ratio", LINK_LOSS_RATIO))
+    )
 
     async def undo() -> None:
         await world.chain.set_loss(fault.target, 0.0)
@@ -201,7 +207,9 @@ async def _silence(world: World, job: str, *, silent: bool) -> None:
     if job == "host":
         ports = [host.http_port for host in world.compute.hosts.values()]
     else:
-        ports = [vnfc.server.http_port for vnf in world.vnfs.values() for vnfc in vnf.vnfcs.values()]
+        ports = [
+            vnfc.server.http_port for vnf in world.vnfs.values() for vnfc in vnf.vnfcs.values()
+        ]
     for port in ports:
         with contextlib.suppress(CallError):  # a dead one is silent already
             await call("PUT", port, "/silence", {"silent": silent})
@@ -210,7 +218,9 @@ async def _silence(world: World, job: str, *, silent: bool) -> None:
 def _manager_set(attribute: str) -> Callable[[World, Fault], Awaitable[Undo]]:
     async def inject(world: World, fault: Fault) -> Undo:
         if fault.target != "*" and fault.target not in world.vnfs:
-            raise FaultError(f"there is no VNF {fault.target!r}; there are: *, {', '.join(world.vnfs)}")
+            raise FaultError(
+                f"there is no VNF {fault.target!r}; there are: *, {', '.join(world.vnfs)}"
+            )
         names: set[str] = getattr(world.manager_faults, attribute)
         names.add(fault.target)
 
@@ -233,7 +243,9 @@ async def _vnfm_refuses(world: World, fault: Fault) -> Undo:
     return undo
 
 
-def _switch(holder: Callable[[World], object], attribute: str) -> Callable[[World, Fault], Awaitable[Undo]]:
+def _switch(
+    holder: Callable[[World], object], attribute: str
+) -> Callable[[World, Fault], Awaitable[Undo]]:
     async def inject(world: World, _: Fault) -> Undo:
         setattr(holder(world), attribute, True)
 
@@ -287,7 +299,9 @@ class Faults:
         except (CallError, ValueError) as error:
             raise FaultError(f"{fault.kind} on {fault.target}: {error}") from error
         identifier = f"fault-{len(self.all) + 1}"
-        injected = Injected(identifier, fault.kind, fault.target, injected_ns, undo, fault.parameters)
+        injected = Injected(
+            identifier, fault.kind, fault.target, injected_ns, undo, fault.parameters
+        )
         self.all[identifier] = injected
         return injected
 

@@ -170,7 +170,9 @@ class Host:
             case "GET", ["metrics"]:
                 return None if self._silent else Response(200, self._exposition(), MEDIA_TYPE)
             case "GET", ["guests"]:
-                return Response.of_json({"guests": [_guest_document(g) for g in self._guests.values()]})
+                return Response.of_json(
+                    {"guests": [_guest_document(g) for g in self._guests.values()]}
+                )
             case "POST", ["guests"]:
                 return self._start(request.json())
             case "DELETE", ["guests", server_id]:
@@ -195,7 +197,9 @@ class Host:
     def _start(self, wanted: dict[str, object]) -> Response:
         vnfc, server_id = str(wanted["vnfc"]), str(wanted["server_id"])
         if server_id in self._guests or len(self._guests) >= GUEST_LIMIT:
-            return Response.of_json({"detail": "the guest is here already, or the host is full"}, 409)
+            return Response.of_json(
+                {"detail": "the guest is here already, or the host is full"}, 409
+            )
         try:
             data = udp_socket(int(str(wanted["data_port"])))
             listener = listen_socket(int(str(wanted["http_port"])))
@@ -211,7 +215,10 @@ class Host:
                 "seed": wanted["seed"],
             }
             process = start_module(
-                "lab.vnf", [json.dumps(settings)], log=log, pass_fds=(data.fileno(), listener.fileno())
+                "lab.vnf",
+                [json.dumps(settings)],
+                log=log,
+                pass_fds=(data.fileno(), listener.fileno()),
             )
         self._guests[server_id] = Guest(vnfc, server_id, process)
         if self._duty is not None and self._duty.stopped:

@@ -20,7 +20,9 @@ async def call(
         async with asyncio.timeout(within):
             return await _call(method, port, path, body)
     except (OSError, ValueError, IndexError, TimeoutError, asyncio.IncompleteReadError) as error:
-        raise CallError(f"{method} 127.0.0.1:{port}{path}: {type(error).__name__} {error}") from error
+        raise CallError(
+            f"{method} 127.0.0.1:{port}{path}: {type(error).__name__} {error}"
+        ) from error
 
 
 async def _call(method: str, port: int, path: str, body: object) -> tuple[int, Any]:
@@ -34,7 +36,9 @@ async def _call(method: str, port: int, path: str, body: object) -> tuple[int, A
         writer.write(head.encode() + payload)
         await writer.drain()
         lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
+        headers = {
+            k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])
+        }
         data = await reader.readexactly(int(headers.get("content-length", "0")))
         return int(lines[0].split(" ")[1]), json.loads(data) if data else None
     finally:

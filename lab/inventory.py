@@ -4,6 +4,7 @@ The managers change these records; the data plane knows nothing of them. A VNFC'
 life; the server behind it is replaced by a heal (new id) and moved by a migration (same id).
 """
 
+import itertools
 import random
 import time
 import uuid
@@ -134,7 +135,7 @@ class Service:
     def links(self) -> list[tuple[str, str, str]]:
         """(link name, from, to) along the chain; the service's own name stands for its gateways."""
         nodes = (self.name, *self.chain, self.name)
-        return [(f"{a}-{b}", a, b) for a, b in zip(nodes, nodes[1:], strict=False)]
+        return [(f"{a}-{b}", a, b) for a, b in itertools.pairwise(nodes)]
 
 
 @dataclass(slots=True)
@@ -152,4 +153,8 @@ class HostRecord:
 
 def rfc3339(seconds: float) -> str:
     """Unix time as RFC 3339 in UTC with microseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(seconds, UTC)
+        .isoformat(timespec="microseconds")
+        .replace("+00:00", "Z")
+    )

@@ -46,7 +46,12 @@ class Tokens:
         return {
             "token": {
                 "methods": ["password"],
-                "user": {"id": self.user_id, "name": USERNAME, "domain": domain, "password_expires_at": None},
+                "user": {
+                    "id": self.user_id,
+                    "name": USERNAME,
+                    "domain": domain,
+                    "password_expires_at": None,
+                },
                 "project": {"id": self.project_id, "name": PROJECT, "domain": domain},
                 "is_domain": False,
                 "roles": [{"id": "admin", "name": "admin"}],
@@ -71,7 +76,13 @@ def _catalogue_entry(kind: str, name: str, url: str) -> dict[str, Any]:
         "type": kind,
         "name": name,
         "endpoints": [
-            {"id": f"{kind}-{interface}", "interface": interface, "region": REGION, "region_id": REGION, "url": url}
+            {
+                "id": f"{kind}-{interface}",
+                "interface": interface,
+                "region": REGION,
+                "region_id": REGION,
+                "url": url,
+            }
             for interface in ("public", "internal", "admin")
         ],
     }
@@ -103,7 +114,9 @@ def create_router(tokens: Tokens) -> APIRouter:
             "status": "stable",
             "updated": "2020-04-07T00:00:00Z",
             "links": [{"rel": "self", "href": f"{tokens.identity_url}/v3/"}],
-            "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
+            "media-types": [
+                {"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}
+            ],
         }
 
     @router.get("")
@@ -125,6 +138,8 @@ def create_router(tokens: Tokens) -> APIRouter:
         if not _accepts(document, tokens.password):
             return _error(401, "Unauthorized", "The request you have made requires authentication.")
         token, until = tokens.issue()
-        return JSONResponse(tokens.document(until), 201, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
+        return JSONResponse(
+            tokens.document(until), 201, {"X-Subject-Token": token, "Vary": "X-Auth-Token"}
+        )
 
     return router

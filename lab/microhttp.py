@@ -57,7 +57,9 @@ class HttpPort:
     The loop calls the selector key's `data` for every ready socket; this class registers itself in that way.
     """
 
-    def __init__(self, selector: selectors.BaseSelector, listener: socket.socket, handler: Handler) -> None:
+    def __init__(
+        self, selector: selectors.BaseSelector, listener: socket.socket, handler: Handler
+    ) -> None:
         self._selector = selector
         self._listener = listener
         self._handler = handler
@@ -75,7 +77,9 @@ class HttpPort:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffers[connection] = bytearray()
-        self._selector.register(connection, selectors.EVENT_READ, lambda: self._readable(connection))
+        self._selector.register(
+            connection, selectors.EVENT_READ, lambda: self._readable(connection)
+        )
 
     def _close(self, connection: socket.socket) -> None:
         if self._buffers.pop(connection, None) is not None:
@@ -102,7 +106,9 @@ class HttpPort:
         if end < 0:
             return False
         lines = bytes(buffer[:end]).decode("latin-1").split("\r\n")
-        headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
+        headers = {
+            k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])
+        }
         words = lines[0].split(" ")
         length_text = headers.get("content-length", "0")
         if len(words) != 3 or not length_text.isdigit():

@@ -39,7 +39,9 @@ def read_state(run_dir: Path) -> dict[str, Any] | None:
 class Lab:
     """A running lab. One that was started here ends with this process; one that was attached to does not."""
 
-    def __init__(self, run_dir: Path, state: dict[str, Any], process: "subprocess.Popen[bytes] | None") -> None:
+    def __init__(
+        self, run_dir: Path, state: dict[str, Any], process: "subprocess.Popen[bytes] | None"
+    ) -> None:
         self.run_dir = run_dir
         self.state = state
         self._process = process
@@ -48,10 +50,8 @@ class Lab:
     @classmethod
     async def start(cls, run_dir: Path, seed: int = 1, base_port: int | None = None) -> "Lab":
         """Start a lab and wait until customer packets flow. LabError with a reason if it does not come up."""
-        run_dir.mkdir(parents=True, exist_ok=True)
         if read_state(run_dir) is not None:
             raise LabError(f"a lab runs already in {run_dir}")
-        (run_dir / STATE_FILE).unlink(missing_ok=True)
         process = start_supervisor(run_dir, seed, base_port, lifeline=True)
         try:
             return cls(run_dir, await await_state(run_dir, process), process)
@@ -122,13 +122,22 @@ def start_supervisor(
     run_dir: Path, seed: int, base_port: int | None, *, lifeline: bool
 ) -> "subprocess.Popen[bytes]":
     """Start the supervisor in a session of its own. With `lifeline` it ends when the pipe to it closes."""
-    command = [sys.executable, "-m", "lab.supervisor", "--run-dir", str(run_dir.resolve()), "--seed", str(seed)]
+    command = [
+        sys.executable,
+        "-m",
+        "lab.supervisor",
+        "--run-dir",
+        str(run_dir.resolve()),
+        "--seed",
+        str(seed),
+    ]
     if base_port is not None:
         command += ["--base-port", str(base_port)]
     if lifeline:
         command.append("--lifeline")
     logs = run_dir / "log"
     logs.mkdir(parents=True, exist_ok=True)
+    (run_dir / STATE_FILE).unlink(missing_ok=True)
     with open(logs / "supervisor.log", "wb") as log:
         return subprocess.Popen(
             command,
@@ -148,7 +157,9 @@ async def await_state(run_dir: Path, process: "subprocess.Popen[bytes]") -> dict
         if state is not None:
             return state
         if process.poll() is not None:
-            last = (run_dir / "log" / "supervisor.log").read_text(encoding="utf-8", errors="replace")
+            last = (run_dir / "log" / "supervisor.log").read_text(
+                encoding="utf-8", errors="replace"
+            )
             raise LabError(last.strip().rpartition("\n")[2] or "the lab ended at its start")
         await asyncio.sleep(_POLL_SECONDS)
     raise LabError(f"the lab did not come up within {START_SECONDS:.0f} s")

@@ -1,4 +1,4 @@
-"""Ports of loopback, handed out in turn, so that one that was just given up does not come back at once under another name."""
+"""Ports of loopback, handed out in turn: one that was given up does not soon come back under another name."""
 
 import random
 import socket

@@ -57,10 +57,14 @@ def start_module(
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        env={"PYTHONPATH": str(_project_root), "PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8"},
+        env={
+            "PYTHONPATH": str(_project_root),
+            "PATH": os.environ.get("PATH", ""),
+            "LANG": "C.UTF-8",
+        },
         cwd="/",
         pass_fds=tuple(pass_fds),
-        preexec_fn=_before_exec(os.getpid()),
+        preexec_fn=_before_exec(os.getpid()),  # noqa: PLW1509 - the lab's processes start no threads
     )
 
 

@@ -99,11 +99,15 @@ def seconds_of(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def make_fault(kind: str, target: str | None, at: str | None = None, parameters: dict[str, Any] | None = None) -> Fault:
+def make_fault(
+    kind: str, target: str | None, at: str | None = None, parameters: dict[str, Any] | None = None
+) -> Fault:
     """A fault of a known kind; ScenarioError otherwise."""
     if kind not in DEFAULT_TARGETS:
         raise ScenarioError(f"there is no fault {kind!r}; there are: {', '.join(DEFAULT_TARGETS)}")
-    return Fault(kind, target or DEFAULT_TARGETS[kind], seconds_of(at) if at else None, parameters or {})
+    return Fault(
+        kind, target or DEFAULT_TARGETS[kind], seconds_of(at) if at else None, parameters or {}
+    )
 
 
 def load(name: str | Path) -> Scenario:
@@ -112,14 +116,18 @@ def load(name: str | Path) -> Scenario:
     if not path.suffix:
         path = SCENARIOS / f"{name}.yaml"
     try:
-        document = _Document.model_validate(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")))
+        document = _Document.model_validate(
+            YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        )
     except (OSError, YAMLError, ValidationError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path}: {error}") from error
     if len(document.faults) > FAULT_LIMIT:
         raise ScenarioError(f"{path}: more than {FAULT_LIMIT} faults")
     return Scenario(
         seconds_of(document.settle),
-        tuple(make_fault(f.kind, f.target, f.at, dict(f.model_extra or {})) for f in document.faults),
+        tuple(
+            make_fault(f.kind, f.target, f.at, dict(f.model_extra or {})) for f in document.faults
+        ),
     )
 
 

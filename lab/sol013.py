@@ -29,13 +29,23 @@ class ProblemError(Exception):
 
 def problem_details(status: int, detail: str) -> dict[str, object]:
     """A ProblemDetails value."""
-    return {"type": "about:blank", "title": _TITLES.get(status, "Error"), "status": status, "detail": detail}
+    return {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+    }
 
 
-def problem_response(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def problem_response(
+    status: int, detail: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
     """A ProblemDetails answer."""
     return JSONResponse(
-        problem_details(status, detail), status, {"Version": API_VERSION, **(headers or {})}, "application/problem+json"
+        problem_details(status, detail),
+        status,
+        {"Version": API_VERSION, **(headers or {})},
+        "application/problem+json",
     )
 
 
@@ -45,7 +55,9 @@ def check_version(request: Request) -> None:
     if wanted is None:
         raise ProblemError(400, "the Version header is missing")
     if wanted.partition("-impl:")[0] not in SUPPORTED_VERSIONS:
-        raise ProblemError(406, f"version {wanted} is not supported; supported: {', '.join(SUPPORTED_VERSIONS)}")
+        raise ProblemError(
+            406, f"version {wanted} is not supported; supported: {', '.join(SUPPORTED_VERSIONS)}"
+        )
 
 
 _OPERATORS: dict[str, Callable[[str, Sequence[str]], bool]] = {
@@ -84,7 +96,11 @@ def _values_at(document: Any, path: Sequence[str]) -> list[str]:
     if isinstance(document, list):
         return [value for item in document for value in _values_at(item, path)]
     if path:
-        return _values_at(document[path[0]], path[1:]) if isinstance(document, dict) and path[0] in document else []
+        return (
+            _values_at(document[path[0]], path[1:])
+            if isinstance(document, dict) and path[0] in document
+            else []
+        )
     if isinstance(document, bool):
         return ["true" if document else "false"]
     return [str(document)]
@@ -98,7 +114,10 @@ def select(documents: Sequence[dict[str, Any]], text: str | None) -> list[dict[s
     return [
         document
         for document in documents
-        if all(any(_OPERATORS[op](v, wanted) for v in _values_at(document, path)) for op, path, wanted in terms)
+        if all(
+            any(_OPERATORS[op](v, wanted) for v in _values_at(document, path))
+            for op, path, wanted in terms
+        )
     ]
 
 

@@ -74,12 +74,16 @@ class Network:
         self.services: list[Service] = make_services(self._ports)
         self.vnfs: dict[str, Vnf] = make_vnfs(self._ids)
         self.chain = Chain(self.services, self.vnfs)
-        self.compute = Compute(make_hosts(self._ports, self._ids), self._ports, self._ids, self.chain)
+        self.compute = Compute(
+            make_hosts(self._ports, self._ids), self._ports, self._ids, self.chain
+        )
         self.compute.owner = self._owner
         self.manager_faults = ManagerFaults()
         self.vim_faults = VimFaults()
         self.silent_discovery = False
-        self._operations = Operations(self.vnfs, self.compute, self.chain, self._ids, self.manager_faults)
+        self._operations = Operations(
+            self.vnfs, self.compute, self.chain, self._ids, self.manager_faults
+        )
         self._traffic_port = self._ports.take()
         self._rates = {service.id: CUSTOMER_RATE_PACKETS_PER_SECOND for service in self.services}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -106,7 +110,9 @@ class Network:
                     await self.set_rate(service.id, self._rates[service.id])
                 await self._serve()
         except TimeoutError as error:
-            raise LabError(f"the lab did not come up within {READY_SECONDS:.0f} s; see {self._logs}") from error
+            raise LabError(
+                f"the lab did not come up within {READY_SECONDS:.0f} s; see {self._logs}"
+            ) from error
         self._tasks.append(asyncio.create_task(self.compute.watch(), name="watch"))
         self._write_state()
 
@@ -135,7 +141,9 @@ class Network:
 
     async def set_rate(self, service: str, rate: float) -> float:
         """Set a service's customer rate; returns the one before. CallError if the traffic does not take it."""
-        status, answer = await call("PUT", self._traffic_port, "/rate", {"service": service, "rate": rate})
+        status, answer = await call(
+            "PUT", self._traffic_port, "/rate", {"service": service, "rate": rate}
+        )
         if status != 204:
             raise CallError(f"traffic: {answer}")
         before, self._rates[service] = self._rates[service], rate
@@ -176,7 +184,10 @@ class Network:
         return {
             "pid": os.getpid(),
             "started_at": self._started_at,
-            "hosts": [{"name": h.name, "up": h.up, "enabled": h.enabled} for h in self.compute.hosts.values()],
+            "hosts": [
+                {"name": h.name, "up": h.up, "enabled": h.enabled}
+                for h in self.compute.hosts.values()
+            ],
             "vnfcs": vnfcs,
             "links": [{"name": n, "from": a, "to": b} for n, (a, b) in self.chain.links.items()],
             "link_losses": self.chain.losses(),
@@ -196,7 +207,11 @@ class Network:
             self._processes[name] = start_module(module, [json.dumps(settings)], log=log)
 
     def _spawn_host(self, host: HostRecord) -> None:
-        settings = {"name": host.name, "http_port": host.http_port, "log_directory": str(self._logs.resolve())}
+        settings = {
+            "name": host.name,
+            "http_port": host.http_port,
+            "log_directory": str(self._logs.resolve()),
+        }
         self._spawn(host.name, "lab.host", settings)
 
     def _spawn_gateways(self, service: Service) -> None:
@@ -224,7 +239,9 @@ class Network:
             }
             for service in self.services
         ]
-        self._spawn("traffic", "lab.traffic", {"services": services, "http_port": self._traffic_port})
+        self._spawn(
+            "traffic", "lab.traffic", {"services": services, "http_port": self._traffic_port}
+        )
 
     async def _await_processes(self) -> None:
         waits = [self._answers(host.http_port, "/guests") for host in self.compute.hosts.values()]
@@ -269,10 +286,12 @@ class Network:
             server = _Server(settings)
             self._servers.append(server)
             self._tasks.append(
-                asyncio.create_task(server.serve(sockets=[listen_socket(port)]), name=f"http-{port}")
+                asyncio.create_task(
+                    server.serve(sockets=[listen_socket(port)]), name=f"http-{port}"
+                )
             )
-        while not all(server.started for server in self._servers):
-            await asyncio.sleep(_POLL_SECONDS)
+        for port in apps:
+            await self._answers(port, "/")
 
     def _write_state(self) -> None:
         path = self.run_dir / STATE_FILE
@@ -316,7 +335,9 @@ class Network:
         }
 
 
-async def supervise(run_dir: Path, seed: int, base_port: int | None, *, lifeline: bool = False) -> None:
+async def supervise(
+    run_dir: Path, seed: int, base_port: int | None, *, lifeline: bool = False
+) -> None:
     """Run the lab until SIGINT or SIGTERM, or with `lifeline` until standard input ends. LabError if it can't start."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -351,7 +372,9 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         asyncio.run(
-            supervise(arguments.run_dir, arguments.seed, arguments.base_port, lifeline=arguments.lifeline)
+            supervise(
+                arguments.run_dir, arguments.seed, arguments.base_port, lifeline=arguments.lifeline
+            )
         )
     except (LabError, OSError) as error:
         sys.exit(f"lab: {error}")

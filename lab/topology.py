@@ -50,4 +50,6 @@ def make_vnfs(ids: Identifiers) -> dict[str, Vnf]:
 
 def make_hosts(ports: PortPool, ids: Identifiers) -> dict[str, HostRecord]:
     """The hosts, not started yet."""
-    return {name: HostRecord(name, ids.new(), ports.take(), number) for number, name in enumerate(HOSTS)}
+    return {
+        name: HostRecord(name, ids.new(), ports.take(), number) for number, name in enumerate(HOSTS)
+    }

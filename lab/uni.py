@@ -36,7 +36,9 @@ FLOW_LIMIT = 4096
 class Gateways:
     """Ingress and egress of one service."""
 
-    def __init__(self, service: int, ports: dict[str, int], receiver: tuple[str, int], seed: int) -> None:
+    def __init__(
+        self, service: int, ports: dict[str, int], receiver: tuple[str, int], seed: int
+    ) -> None:
         self._service = service
         self._receiver = receiver
         self._random = random.Random(seed)
@@ -85,7 +87,13 @@ class Gateways:
             if self._loss_ratio and self._random.random() < self._loss_ratio:
                 continue  # the link lost it
             head = HEADER.pack(
-                MAGIC, self._service, bucket, HOP_LIMIT, kind, socket.inet_aton(source[0]), source[1]
+                MAGIC,
+                self._service,
+                bucket,
+                HOP_LIMIT,
+                kind,
+                socket.inet_aton(source[0]),
+                source[1],
             )
             self._send(self._ingress, head + packet, self._next_hops[bucket % len(self._next_hops)])
 

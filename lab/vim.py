@@ -18,7 +18,15 @@ from lab.keystone import Tokens, create_router
 MINIMUM_VERSION, MAXIMUM_VERSION = (2, 1), (2, 96)
 _ERROR_NAMES = {400: "badRequest", 401: "unauthorized", 404: "itemNotFound", 406: "computeFault",
                 409: "conflictingRequest", 503: "serviceUnavailable"}  # fmt: skip
-_FLAVOR = {"vcpus": 1, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0, "original_name": "vnf", "extra_specs": {}}
+_FLAVOR = {
+    "vcpus": 1,
+    "ram": 64,
+    "disk": 1,
+    "ephemeral": 0,
+    "swap": 0,
+    "original_name": "vnf",
+    "extra_specs": {},
+}
 
 
 class NovaError(Exception):
@@ -55,7 +63,9 @@ def requested_version(request: Request) -> tuple[int, int]:
         raise NovaError(400, f"API Version String {text} is of invalid format.")
     version = (int(major), int(minor))
     if not MINIMUM_VERSION <= version <= MAXIMUM_VERSION:
-        raise NovaError(406, f"Version {text} is not supported by the API. Minimum is 2.1 and maximum is 2.96.")
+        raise NovaError(
+            406, f"Version {text} is not supported by the API. Minimum is 2.1 and maximum is 2.96."
+        )
     return version
 
 
@@ -71,7 +81,11 @@ def server_document(server: Server, tokens: Tokens) -> dict[str, Any]:
         "updated": _utc(server.updated_at),
         "hostId": server.host,
         "addresses": {"data": [{"addr": "127.0.0.1", "version": 4, "OS-EXT-IPS:type": "fixed"}]},
-        "metadata": {"vnfc": server.name, "data_port": str(server.data_port), "http_port": str(server.http_port)},
+        "metadata": {
+            "vnfc": server.name,
+            "data_port": str(server.data_port),
+            "http_port": str(server.http_port),
+        },
         "flavor": _FLAVOR,
         "image": "",
         "key_name": None,
@@ -84,9 +98,11 @@ def server_document(server: Server, tokens: Tokens) -> dict[str, Any]:
         "links": [{"rel": "self", "href": f"{tokens.compute_url}/servers/{server.id}"}],
         "OS-DCF:diskConfig": "MANUAL",
         "OS-EXT-AZ:availability_zone": "nova",
-        "OS-EXT-STS:vm_state": {"ACTIVE": "active", "MIGRATING": "active", "SHUTOFF": "stopped"}.get(
-            server.status, server.status.lower()
-        ),
+        "OS-EXT-STS:vm_state": {
+            "ACTIVE": "active",
+            "MIGRATING": "active",
+            "SHUTOFF": "stopped",
+        }.get(server.status, server.status.lower()),
         "OS-EXT-STS:task_state": server.task_state,
         "OS-EXT-STS:power_state": server.power_state,
         "OS-EXT-SRV-ATTR:host": server.host,
@@ -229,7 +245,9 @@ def _guarded(tokens: Tokens) -> list[Any]:
 def _answer(request: Request, body: dict[str, Any], status: int = 200) -> JSONResponse:
     version = ".".join(str(part) for part in requested_version(request))
     return JSONResponse(
-        body, status, {"OpenStack-API-Version": f"compute {version}", "X-OpenStack-Nova-API-Version": version}
+        body,
+        status,
+        {"OpenStack-API-Version": f"compute {version}", "X-OpenStack-Nova-API-Version": version},
     )
 
 
@@ -241,9 +259,9 @@ def _hosts_router(compute: Compute, tokens: Tokens) -> APIRouter:
     async def hypervisors(request: Request) -> Response:
         documents = [hypervisor_document(host) for host in compute.hosts.values()]
         for document in documents:
-            document["servers"] = [
-                {"uuid": s.id, "name": s.name} for s in compute.servers.values() if s.host == document["hypervisor_hostname"]
-            ]
+            name = document["hypervisor_hostname"]
+            guests = [server for server in compute.servers.values() if server.host == name]
+            document["servers"] = [{"uuid": guest.id, "name": guest.name} for guest in guests]
         return _answer(request, {"hypervisors": documents})
 
     @router.get("/os-hypervisors/{identifier}")
@@ -266,7 +284,9 @@ def _hosts_router(compute: Compute, tokens: Tokens) -> APIRouter:
         body = await request.json()
         for host in compute.hosts.values():
             if host.id == identifier:
-                host.enabled = body.get("status", "enabled" if host.enabled else "disabled") == "enabled"
+                host.enabled = (
+                    body.get("status", "enabled" if host.enabled else "disabled") == "enabled"
+                )
                 return _answer(request, {"service": service_document(host)})
         raise NovaError(404, f"Service {identifier} could not be found.")
 
@@ -283,7 +303,9 @@ def _servers_router(compute: Compute, tokens: Tokens, faults: VimFaults) -> APIR
     router = APIRouter(prefix="/compute/v2.1/servers", dependencies=_guarded(tokens))
 
     def find(identifier: str, *, deleted: bool = False) -> Server:
-        server = compute.servers.get(identifier) or (compute.deleted.get(identifier) if deleted else None)
+        server = compute.servers.get(identifier) or (
+            compute.deleted.get(identifier) if deleted else None
+        )
         if server is None:
             raise NovaError(404, f"Instance {identifier} could not be found.")
         return server
@@ -320,7 +342,9 @@ def _servers_router(compute: Compute, tokens: Tokens, faults: VimFaults) -> APIR
         for entry in found.actions:
             if entry.request_id == request_id:
                 return _answer(request, {"instanceAction": action_document(entry, found, tokens)})
-        raise NovaError(404, f"Action for request_id {request_id} on instance {identifier} not found")
+        raise NovaError(
+            404, f"Action for request_id {request_id} on instance {identifier} not found"
+        )
 
     @router.post("/{identifier}/action")
     async def act(request: Request, identifier: str) -> Response:
@@ -333,7 +357,11 @@ def _servers_router(compute: Compute, tokens: Tokens, faults: VimFaults) -> APIR
 
 def _select(compute: Compute, request: Request) -> list[Server]:
     query = request.query_params
-    chosen = list(compute.deleted.values() if query.get("deleted", "").lower() == "true" else compute.servers.values())
+    chosen = list(
+        compute.deleted.values()
+        if query.get("deleted", "").lower() == "true"
+        else compute.servers.values()
+    )
     chosen = [
         server
         for server in chosen
@@ -350,10 +378,15 @@ def _select(compute: Compute, request: Request) -> list[Server]:
     return chosen[: int(limit)] if limit.isdigit() else chosen
 
 
-def _migrate_live(compute: Compute, request: Request, server: Server, body: dict[str, Any]) -> Response:
+def _migrate_live(
+    compute: Compute, request: Request, server: Server, body: dict[str, Any]
+) -> Response:
     wanted = body.get("os-migrateLive")
     if not isinstance(wanted, dict) or "host" not in wanted:
-        raise NovaError(400, "There is no such action, or it lacks what it needs: only os-migrateLive is served.")
+        raise NovaError(
+            400,
+            "There is no such action, or it lacks what it needs: only os-migrateLive is served.",
+        )
     host = wanted["host"]
     if host is not None and host not in compute.hosts:
         raise NovaError(400, f"Compute host {host} could not be found.")

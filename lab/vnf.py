@@ -138,7 +138,9 @@ class Vnf:
         self._forwarded += 1
         if route.loss_ratio and self._random.random() < route.loss_ratio:
             return  # the link lost it: neither end counts that
-        onward = packet[:HOP_LIMIT_AT] + bytes((packet[HOP_LIMIT_AT] - 1,)) + packet[HOP_LIMIT_AT + 1 :]
+        onward = (
+            packet[:HOP_LIMIT_AT] + bytes((packet[HOP_LIMIT_AT] - 1,)) + packet[HOP_LIMIT_AT + 1 :]
+        )
         try:
             self._data.sendto(onward, route.next_hops[packet[BUCKET_AT] % len(route.next_hops)])
         except OSError:
@@ -168,7 +170,9 @@ class Vnf:
             case "GET", "/metrics":
                 return None if self._silent else Response(200, self._exposition(), MEDIA_TYPE)
             case "GET", "/state":
-                return Response.of_json({"received": self._received, "queue_depth": len(self._queue)})
+                return Response.of_json(
+                    {"received": self._received, "queue_depth": len(self._queue)}
+                )
             case "PUT", "/routes":
                 self._routes = _routes_of(request.json())
                 return Response(204)
@@ -191,17 +195,24 @@ class Vnf:
     def _exposition(self) -> bytes:
         page = Exposition()
         page.one("vnf_packets_received_total", "counter", "Packets taken in.", self._received)
-        page.one("vnf_packets_forwarded_total", "counter", "Packets sent to a next hop.", self._forwarded)
+        page.one(
+            "vnf_packets_forwarded_total", "counter", "Packets sent to a next hop.", self._forwarded
+        )
         page.family("vnf_packets_dropped_total", "counter", "Packets not forwarded, by reason.")
         for reason, count in self._dropped.items():
             page.sample("vnf_packets_dropped_total", count, reason=reason)
         page.one("vnf_queue_depth_packets", "gauge", "Packets waiting.", len(self._queue))
         page.one("vnf_queue_limit_packets", "gauge", "Packets that may wait.", self._queue_limit)
         page.one(
-            "vnf_licensed_rate_packets_per_second", "gauge", "Rate that the licence allows.", self._rate
+            "vnf_licensed_rate_packets_per_second",
+            "gauge",
+            "Rate that the licence allows.",
+            self._rate,
         )
         page.family(
-            "vnf_processing_delay_seconds", "summary", "From the kernel's receive time to the sending."
+            "vnf_processing_delay_seconds",
+            "summary",
+            "From the kernel's receive time to the sending.",
         )
         page.sample("vnf_processing_delay_seconds_sum", self._delay_sum_ns / _NS)
         page.sample("vnf_processing_delay_seconds_count", self._forwarded)

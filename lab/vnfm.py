@@ -109,7 +109,11 @@ class Manager:
         """Accept an operation: 202, no body, Location. A refusal that was switched on comes first."""
         faults = self.operations.faults
         if faults.refusal_status is not None:
-            headers = {"Retry-After": str(faults.retry_after_seconds)} if faults.refusal_status == 503 else None
+            headers = (
+                {"Retry-After": str(faults.retry_after_seconds)}
+                if faults.refusal_status == 503
+                else None
+            )
             raise ProblemError(faults.refusal_status, "injected: the VNFM refuses", headers)
         params = request.model_dump(exclude_unset=True)
         operation = self.operations.begin(vnf, kind, params)
@@ -152,7 +156,9 @@ def _add_errors(app: FastAPI) -> None:
     async def malformed(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         status = 404 if first["loc"][0] == "path" else 400
-        return problem_response(status, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+        return problem_response(
+            status, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        )
 
     @app.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> Response:
@@ -161,7 +167,9 @@ def _add_errors(app: FastAPI) -> None:
 
 def _add_garbage(app: FastAPI, faults: ManagerFaults) -> None:
     @app.middleware("http")
-    async def garbage(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:
+    async def garbage(
+        request: Request, following: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
         if faults.garbage:
             return Response(GARBAGE, 200, media_type="application/json")
         return await following(request)
@@ -205,10 +213,14 @@ def _add_instances(app: FastAPI, manager: Manager) -> None:
     @app.post(instances + "/{identifier}/heal", dependencies=_versioned)
     async def heal(identifier: str, request: HealRequest) -> Response:
         vnf = manager.vnf(identifier)
-        known = {name for vnfc in vnf.vnfcs.values() for name in (vnfc.id, vnfc.resource_id, vnfc.name)}
+        known = {
+            name for vnfc in vnf.vnfcs.values() for name in (vnfc.id, vnfc.resource_id, vnfc.name)
+        }
         unknown = set(request.vnfcInstanceId or ()) - known
         if unknown:
-            raise ProblemError(400, f"vnfcInstanceId: not of this VNF: {', '.join(sorted(unknown))}")
+            raise ProblemError(
+                400, f"vnfcInstanceId: not of this VNF: {', '.join(sorted(unknown))}"
+            )
         return await manager.begin(vnf, "HEAL", request)
 
     @app.post(instances + "/{identifier}/operate", dependencies=_versioned)
@@ -231,7 +243,9 @@ def _add_occurrences(app: FastAPI, manager: Manager) -> None:
 
     @app.post(occurrences + "/{identifier}/{task}", dependencies=_versioned)
     async def do_task(
-        identifier: str, task: Literal["retry", "rollback", "fail", "cancel"], body: CancelRequest | None = None
+        identifier: str,
+        task: Literal["retry", "rollback", "fail", "cancel"],
+        body: CancelRequest | None = None,
     ) -> Response:
         operation = manager.operation(identifier)
         if task == "fail":
@@ -273,7 +287,9 @@ def _add_subscriptions(app: FastAPI, manager: Manager) -> None:
 
     @app.get(collection + "/{identifier}", dependencies=_versioned)
     async def get_subscription(identifier: str) -> Response:
-        return JSONResponse(find(identifier).document(manager.root), headers={"Version": API_VERSION})
+        return JSONResponse(
+            find(identifier).document(manager.root), headers={"Version": API_VERSION}
+        )
 
     @app.delete(collection + "/{identifier}", dependencies=_versioned)
     async def unsubscribe(identifier: str) -> Response:

@@ -16,6 +16,7 @@ from lab.inventory import MAX_SCALE_LEVEL, HostRecord, Identifiers, Server, Vnf,
 
 # A VNFM asks for a grant before it acts.
 GRANT_SECONDS = 0.1
+HANG_LIMIT_STEPS = 36_000  # an hour: longer than any script
 OPERATION_LIMIT = 100_000
 
 TERMINAL = frozenset({"COMPLETED", "FAILED", "ROLLED_BACK"})
@@ -84,7 +85,12 @@ class Operations:
     """All operations on `vnfs`. `changed` is called after each change of an operation's state."""
 
     def __init__(
-        self, vnfs: dict[str, Vnf], compute: Compute, chain: Chain, ids: Identifiers, faults: ManagerFaults
+        self,
+        vnfs: dict[str, Vnf],
+        compute: Compute,
+        chain: Chain,
+        ids: Identifiers,
+        faults: ManagerFaults,
     ) -> None:
         self._vnfs = vnfs
         self._compute = compute
@@ -105,27 +111,35 @@ class Operations:
         """Accept an operation. OperationConflictError while another one has not come to its end."""
         busy = self.running(vnf)
         if busy is not None:
-            raise OperationConflictError(f"{busy.kind} {busy.id} of this VNF is in state {busy.state}")
+            raise OperationConflictError(
+                f"{busy.kind} {busy.id} of this VNF is in state {busy.state}"
+            )
         if len(self.all) >= OPERATION_LIMIT:
             raise OperationConflictError("the record of operations is full")
         now = time.time()
         operation = Operation(self._ids.new(), vnf, kind, params, now, state_entered_at=now)
         self.all[operation.id] = operation
         self.changed(operation)
-        operation.task = asyncio.create_task(self._run(operation, GRANT_SECONDS), name=f"{kind}-{vnf.name}")
+        operation.task = asyncio.create_task(
+            self._run(operation, GRANT_SECONDS), name=f"{kind}-{vnf.name}"
+        )
         return operation
 
     def retry(self, operation: Operation) -> None:
         """FAILED_TEMP -> PROCESSING."""
         self._demand(operation, "retry")
         operation.error = operation.cancel_mode = None
-        operation.task = asyncio.create_task(self._run(operation, 0.0), name=f"retry-{operation.vnf.name}")
+        operation.task = asyncio.create_task(
+            self._run(operation, 0.0), name=f"retry-{operation.vnf.name}"
+        )
 
     def rollback(self, operation: Operation) -> None:
         """FAILED_TEMP -> ROLLING_BACK -> ROLLED_BACK."""
         self._demand(operation, "rollback")
         self._enter(operation, "ROLLING_BACK")
-        operation.task = asyncio.create_task(self._roll_back(operation), name=f"rollback-{operation.vnf.name}")
+        operation.task = asyncio.create_task(
+            self._roll_back(operation), name=f"rollback-{operation.vnf.name}"
+        )
 
     def fail(self, operation: Operation) -> None:
         """FAILED_TEMP -> FAILED."""
@@ -163,8 +177,7 @@ class Operations:
         await asyncio.sleep(grant_seconds)
         self._enter(operation, "PROCESSING")
         vnf = operation.vnf
-        while self.faults.hits(self.faults.hangs, vnf):
-            await asyncio.sleep(GRANT_SECONDS)
+        await self._hang_while_told(vnf)
         operation.performing = True
         try:
             if self.faults.hits(self.faults.fails, vnf):
@@ -178,6 +191,12 @@ class Operations:
         if operation.cancel_mode is not None and operation.error is None:
             operation.error = "cancelled"
         self._enter(operation, "COMPLETED" if operation.error is None else "FAILED_TEMP")
+
+    async def _hang_while_told(self, vnf: Vnf) -> None:
+        for _ in range(HANG_LIMIT_STEPS):
+            if not self.faults.hits(self.faults.hangs, vnf):
+                return
+            await asyncio.sleep(GRANT_SECONDS)
 
     async def _roll_back(self, operation: Operation) -> None:
         # What was replaced stays replaced; instances that a failed scale-out added are taken away again.
@@ -254,7 +273,9 @@ class Operations:
             raise
         return server
 
-    async def add(self, vnf: Vnf, operation: Operation | None = None, host: HostRecord | None = None) -> None:
+    async def add(
+        self, vnf: Vnf, operation: Operation | None = None, host: HostRecord | None = None
+    ) -> None:
         """One more instance, started, and then taken into the chain."""
         name = vnf.free_name()
         server = await self._boot(vnf, name, host or self._compute.schedule())

@@ -58,7 +58,7 @@ class Subscription:
 
 
 class Subscriptions:
-    """All subscribers. Notifications to one of them go out in order; one that stays away loses them after some tries."""
+    """All subscribers. Each gets its notifications in order, and loses those that it does not take after some tries."""
 
     def __init__(self, ids: Identifiers, root: str) -> None:
         self._ids = ids
@@ -79,7 +79,12 @@ class Subscriptions:
         authorization = _authorization(request.get("authentication"))
         await self._test(callback, authorization)
         subscription = Subscription(
-            self._ids.new(), callback, wanted, authorization, deque(maxlen=QUEUE_LIMIT), asyncio.Event()
+            self._ids.new(),
+            callback,
+            wanted,
+            authorization,
+            deque(maxlen=QUEUE_LIMIT),
+            asyncio.Event(),
         )
         subscription.task = asyncio.create_task(self._deliver(subscription), name="notifications")
         self.all[subscription.id] = subscription
@@ -98,7 +103,9 @@ class Subscriptions:
             if subscription.wants(operation):
                 self.lost += len(subscription.queue) == QUEUE_LIMIT
                 subscription.queue.append(
-                    occurrence_notification(operation, self._root, event, subscription.id, time.time())
+                    occurrence_notification(
+                        operation, self._root, event, subscription.id, time.time()
+                    )
                 )
                 subscription.wake.set()
 
@@ -112,9 +119,13 @@ class Subscriptions:
         try:
             answer = await self._client.get(callback, headers=_headers(authorization))
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise ProblemError(422, f"callback test of {callback}: {type(error).__name__}") from error
+            raise ProblemError(
+                422, f"callback test of {callback}: {type(error).__name__}"
+            ) from error
         if answer.status_code != 204:
-            raise ProblemError(422, f"callback test of {callback}: {answer.status_code}, wanted 204")
+            raise ProblemError(
+                422, f"callback test of {callback}: {answer.status_code}, wanted 204"
+            )
 
     async def _deliver(self, subscription: Subscription) -> None:
         while True:
@@ -127,7 +138,9 @@ class Subscriptions:
         for attempt in range(DELIVERY_ATTEMPTS):
             try:
                 answer = await self._client.post(
-                    subscription.callback_uri, json=notification, headers=_headers(subscription.authorization)
+                    subscription.callback_uri,
+                    json=notification,
+                    headers=_headers(subscription.authorization),
                 )
                 if answer.is_success:
                     return
