@@ -163,7 +163,7 @@ def exposed() -> Iterator[Exposed]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, name="exposed")
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="exposed")
     thread.start()
     yield Exposed(f"http://127.0.0.1:{server.server_address[1]}")
     server.shutdown()

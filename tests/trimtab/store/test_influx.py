@@ -267,7 +267,7 @@ def answering() -> Iterator[tuple[str, list[Any], list[tuple[int, dict[str, str]
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}", posted, answers
     server.shutdown()
@@ -376,7 +376,8 @@ def test_a_real_victoriametrics_has_the_points_even_if_it_comes_up_later(
     found: list[Any] = []
 
     def arrived() -> bool:
-        # VictoriaMetrics shows new points once it has flushed them, about a second later.
+        # VictoriaMetrics shows new points once it has flushed them; it can be told to do so now.
+        urllib.request.urlopen(f"{victoria}/internal/force_flush", timeout=10).close()
         found[:] = exported(victoria, "trimtab_kpi_value")
         return bool(found) and len(found[0]["values"]) == 3
 
