@@ -81,8 +81,8 @@ def _line(name: str, tags: dict[str, str], fields: dict[str, Field | None], time
 def tag_value(text: str) -> str:
     """Escape a tag's value. Control characters become spaces: a line break would start another point."""
     clean = _SPECIAL.sub(r"\\\1", _CONTROL.sub(" ", text))
-    # A backslash at the end would escape the separator that follows.
-    return clean + "\\ " if clean.endswith("\\") else clean
+    # A backslash at the end would escape the separator: let it escape a space of its own.
+    return clean + " " if clean.endswith("\\") else clean
 
 
 def _present(value: Field | None) -> bool:
