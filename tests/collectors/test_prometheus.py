@@ -1,8 +1,5 @@
 """The scrape against small real HTTP servers, one property a test."""
 
-import asyncio
-import gzip
-import json
 from typing import Any
 
 import pytest
