@@ -1,0 +1,43 @@
+"""Incidents and their causes; to a tenant, a cause outside its services is provider infrastructure."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.context import Caller, Source
+from api.paging import Paging
+from api.ports import IncidentFilter
+from api.problem import not_found
+from api.responses import READS
+from api.views import IncidentView, ListView, next_cursor
+from api.visibility import incident_for
+from trimtab.domain.incident import IncidentState
+
+router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"], responses=READS)
+
+
+@router.get("")
+async def list_incidents(
+    source: Source,
+    principal: Caller,
+    paging: Paging,
+    state: IncidentState | None = None,
+    service_id: Annotated[str | None, Query(max_length=512)] = None,
+) -> ListView[IncidentView]:
+    """Return incidents, newest first."""
+    where = IncidentFilter(tenant=principal.tenant, state=state, service_id=service_id)
+    if service_id is not None and not principal.owns(service_id):
+        return ListView(items=[], total=0)
+    page = await source.incidents(where, paging)
+    seen = [incident_for(principal, item) for item in page.items]
+    items = [IncidentView.of(item) for item in seen if item is not None]
+    return ListView(items=items, total=page.total, next=next_cursor(page))
+
+
+@router.get("/{incident_id}")
+async def get_incident(incident_id: str, source: Source, principal: Caller) -> IncidentView:
+    """Return one incident."""
+    seen = incident_for(principal, await source.incident(incident_id))
+    if seen is None:
+        raise not_found(f"incident {incident_id}")
+    return IncidentView.of(seen)
