@@ -40,16 +40,17 @@ clean: ## remove .venv and everything that was generated
 	rm -rf $(VENV) build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/bin/python:
+# The last thing that a new environment gets is pip: a half-made one is made again.
+$(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/runtime.stamp: $(VENV)/bin/python requirements.lock pyproject.toml
+$(VENV)/runtime.stamp: $(VENV)/bin/pip requirements.lock pyproject.toml
 	@echo "installing the locked dependencies into $(VENV) (a minute or so) ..."
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/bin/python requirements-dev.lock pyproject.toml
+$(VENV)/dev.stamp: $(VENV)/bin/pip requirements-dev.lock pyproject.toml
 	@echo "installing the locked development dependencies into $(VENV) (a minute or two) ..."
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
