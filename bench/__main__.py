@@ -1,0 +1,65 @@
+"""`python -m bench`: measure, print, and with `--json FILE` keep the figures."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import exposition, journal
+from bench.comparison import Comparison
+
+BENCHES: dict[str, Callable[[Path], Iterator[Comparison]]] = {
+    "journal": journal.run,
+    "exposition": exposition.run,
+}
+
+
+def machine() -> dict[str, str | int | float]:
+    """Return what the figures depend on."""
+    return {
+        "cores": os.cpu_count() or 0,
+        "load_1min": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the chosen benches, all by default."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    parser.add_argument("--folder", type=Path, help="where to write; default a temporary folder")
+    options = parser.parse_args(arguments)
+    unknown = set(options.names) - set(BENCHES)
+    if unknown:
+        parser.error(f"no such bench: {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    facts = machine()
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    found: list[Comparison] = []
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        for name in options.names or BENCHES:
+            for comparison in BENCHES[name](Path(folder)):
+                found.append(comparison)
+                print(_line(comparison), flush=True)
+    if options.json:
+        rows = [{**asdict(item), "ratio": item.ratio} for item in found]
+        options.json.write_text(json.dumps({"machine": facts, "figures": rows}, indent=2) + "\n")
+    return 0
+
+
+def _line(item: Comparison) -> str:
+    worst, best = item.spread
+    return (
+        f"{item.name}: {item.ours:,.0f} {item.unit} (rounds {worst:,.0f} to {best:,.0f}); "
+        f"{item.peer_name}: {item.peer:,.0f}; ratio {item.ratio:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

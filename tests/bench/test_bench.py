@@ -1,0 +1,62 @@
+"""The benches run, compare like with like, and say what they compare with; small here, for speed is not judged."""
+
+import json
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench import __main__ as bench
+from bench import comparison, exposition, journal
+from collectors.exposition import PageReader
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "ROUNDS", 1)
+    monkeypatch.setattr(journal, "STEPS", 3)
+    monkeypatch.setattr(journal, "ROWS_PER_STEP", 10)
+    monkeypatch.setattr(exposition, "SERIES", 50)
+
+
+def test_every_figure_has_a_peer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "figures.json"
+    assert (
+        bench.main(["journal", "exposition", "--json", str(path), "--folder", str(tmp_path)]) == 0
+    )
+    printed = capsys.readouterr().out
+    report = json.loads(path.read_text("utf-8"))
+    assert report["machine"]["cores"] >= 1
+    assert len(report["figures"]) == 3
+    for figure in report["figures"]:
+        assert figure["ours"] > 0
+        assert figure["peer"] > 0
+        assert figure["ratio"] == pytest.approx(figure["ours"] / figure["peer"])
+        assert figure["peer_name"] in printed
+    assert [entry.name for entry in tmp_path.iterdir()] == ["figures.json"]
+
+
+def test_an_unknown_bench_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        bench.main(["nonsense"])
+    assert caught.value.code == 2
+    assert "journal" in capsys.readouterr().err
+
+
+def test_both_parsers_read_the_same_from_the_page() -> None:
+    text = exposition.page()
+    names: list[tuple[str, dict[str, str]]] = []
+
+    def resolve(name: str, labels: dict[str, str]) -> int:
+        names.append((name, labels))
+        return len(names) - 1
+
+    page = PageReader(resolve, 1_000).read(text, openmetrics=False)
+    ours = [(*names[row], value) for row, value in zip(page.series_id, page.value, strict=True)]
+    theirs = [
+        (sample.name, sample.labels, sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    ]
+    assert ours == theirs
+    assert len(ours) == 50
