@@ -66,3 +66,11 @@ class LoopClient:
         """Return whether every service's `observed` is FULFILLED."""
         services = await self.list("services")
         return bool(services) and all(item["status"] == "FULFILLED" for item in services)
+
+    async def order(self, path: str) -> bool:
+        """Give an order, e.g. `loop/reset`; return whether it was applied."""
+        try:
+            answer = await self._http.post(f"/api/v1/{path}", json={})
+        except httpx2.HTTPError:
+            return False
+        return answer.is_success

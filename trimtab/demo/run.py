@@ -98,7 +98,7 @@ class Demo:
         if not self.with_loop:
             return None, None
         token = self.options.token or secrets.token_urlsafe(18)
-        port = self.options.port or _free_port()
+        port = self.options.port or free_port()
         configuration = self.directory / "trimtab.yaml"
         text = lab_configuration(lab.state, port=port, directory=self.directory / "store")
         configuration.write_text(text, encoding="utf-8")
@@ -270,7 +270,8 @@ def _lost(truth: Mapping[str, Any]) -> float:
     return float(sum(service["sla_seconds_lost"] for service in truth["services"]))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port that is free now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

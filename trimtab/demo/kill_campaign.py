@@ -1,0 +1,171 @@
+"""Kill -9 the loop again and again while it works; then hold the far side's records against its own.
+
+`python -m trimtab.demo.kill_campaign --kills 200 --json OUT`: half of the kills at named points of the code, half at
+random times, each followed by a restart.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.network import Lab
+from lab.scenario import make_fault
+from trimtab.config.lab import lab_configuration
+from trimtab.demo.audit import Audit, audit
+from trimtab.demo.client import LoopClient
+from trimtab.demo.far_side import migrations, put_right
+from trimtab.demo.loop_process import LoopProcess
+from trimtab.demo.report import Reporter
+from trimtab.demo.run import free_port
+from trimtab.drivers.crashpoint import CRASH_POINTS, VARIABLE
+
+READY_SECONDS = 60.0
+REACH_SECONDS = 15.0
+SETTLE_SECONDS = 45.0
+RANDOM_LIFE_SECONDS = (0.2, 6.0)
+KILLS_PER_FAULT = 4
+FAULTS = (
+    ("crash", "fw-0"), ("crash", "cpe-acme-0"), ("hang", "rtr-0"), ("crash", "cpe-globex-0"),
+    ("overload", "acme-vpn"), ("noisy_host", "host-2"),
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Campaign:
+    """What was done: kills by where they struck, lives, and how each fault ended."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    endings: Counter[str] = field(default_factory=Counter)
+    restarts_seconds: list[float] = field(default_factory=list)
+
+
+async def run(kills: int, seed: int, directory: Path, reporter: Reporter) -> dict[str, Any]:
+    """Run the campaign; return its facts."""
+    campaign = Campaign()
+    chance = random.Random(seed)
+    async with AsyncExitStack() as stack:
+        lab = await Lab.start(directory / "lab", seed=seed)
+        stack.push_async_callback(lab.stop)
+        token, port = secrets.token_urlsafe(18), free_port()
+        configuration = directory / "trimtab.yaml"
+        text = lab_configuration(lab.state, port=port, directory=directory / "store")
+        configuration.write_text(text, encoding="utf-8")
+        loop = LoopProcess(configuration, directory / "loop.log", token)
+        stack.push_async_callback(loop.stop)
+        client = LoopClient(f"http://127.0.0.1:{port}", token)
+        stack.push_async_callback(client.close)
+        await _start(loop, client, campaign)
+        number = 0
+        while campaign.kills.total() < kills:
+            kind, target = FAULTS[number % len(FAULTS)]
+            number += 1
+            injected = await lab.inject(make_fault(kind, target))
+            for _ in range(min(KILLS_PER_FAULT, kills - campaign.kills.total())):
+                await _kill_once(loop, client, campaign, chance)
+            ending = await _settle(client)
+            campaign.endings[f"{kind}: {ending}"] += 1
+            reporter.say(f"{campaign.kills.total():4} kills  {kind} {target}: {ending}")
+            await lab.clear(str(injected["id"]))
+            if ending != "fulfilled":
+                await put_right(lab, client)
+                await _settle(client)
+        found = await audit(client, lab.state["vnfm_url"], await migrations(lab.state["vim"]))
+    return _facts(campaign, found)
+
+
+async def _start(
+    loop: LoopProcess, client: LoopClient, campaign: Campaign, crash_at: str = ""
+) -> None:
+    started = time.monotonic()
+    await loop.start({VARIABLE: crash_at})
+    try:
+        await client.until_ready(READY_SECONDS if not crash_at else REACH_SECONDS)
+    finally:
+        if loop.running:
+            campaign.restarts_seconds.append(time.monotonic() - started)
+
+
+async def _kill_once(
+    loop: LoopProcess, client: LoopClient, campaign: Campaign, chance: random.Random
+) -> None:
+    """Kill the loop once, by name or by chance in turn, and start it again."""
+    named = campaign.kills.total() % 2 == 0
+    if named:
+        point = CRASH_POINTS[(campaign.kills.total() // 2) % len(CRASH_POINTS)]
+        await loop.kill()
+        await loop.start({VARIABLE: f"{point}:{chance.randint(1, 3)}"})
+        try:
+            await asyncio.wait_for(loop.wait(), REACH_SECONDS)
+            campaign.kills[f"at {point}"] += 1
+        except TimeoutError:
+            await loop.kill()
+            campaign.kills["at random, a point not reached"] += 1
+    else:
+        await asyncio.sleep(chance.uniform(*RANDOM_LIFE_SECONDS))
+        await loop.kill()
+        campaign.kills["at random"] += 1
+    await _start(loop, client, campaign)
+
+
+async def _settle(client: LoopClient) -> str:
+    """Wait until the services are well and nothing is under way, or people were called."""
+    until = time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < until:
+        await asyncio.sleep(0.5)
+        still = await client.list("incidents", state="open", limit=5)
+        if await client.all_fulfilled() and not still:
+            return "fulfilled"
+    decisions = await client.list("decisions", limit=20)
+    outcomes = {item["outcome"] for item in decisions}
+    return next((name for name in ("hand_over", "frozen") if name in outcomes), "not settled")
+
+
+def _facts(campaign: Campaign, found: Audit) -> dict[str, Any]:
+    restarts = sorted(campaign.restarts_seconds)
+    return {
+        "format": 1,
+        "kills": campaign.kills.total(),
+        "struck": dict(campaign.kills),
+        "endings": dict(campaign.endings),
+        "restart_seconds_median": restarts[len(restarts) // 2] if restarts else None,
+        "restart_seconds_worst": restarts[-1] if restarts else None,
+        "audit": found.plain(),
+    }
+
+
+def main() -> None:
+    """Run from the command line; exit 1 when the accounts differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--directory", type=Path, default=None, help="keep everything here")
+    options = parser.parse_args()
+    directory = options.directory or Path(tempfile.mkdtemp(prefix="trimtab-kill-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    reporter = Reporter()
+    try:
+        facts = asyncio.run(run(options.kills, options.seed, directory, reporter))
+    finally:
+        if options.directory is None:
+            shutil.rmtree(directory, ignore_errors=True)
+    text = json.dumps(facts, indent=2)
+    reporter.say(text)
+    if options.json is not None:
+        options.json.write_text(text + "\n", encoding="utf-8")
+    sys.exit(1 if facts["audit"]["findings"] else 0)
+
+
+if __name__ == "__main__":
+    main()
