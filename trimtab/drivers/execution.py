@@ -240,11 +240,11 @@ class Executor:
         return None
 
     async def _commit_sending(self, flight: _Flight) -> int | None:
-        """Make SENDING durable; None when the deadline passed first, and then nothing may be sent."""
+        """Make SENDING durable; None when the deadline passed first: what was intended so long ago is not sent."""
         action = flight.action
         until = self._clock.monotonic_ns() + self._left_ns(action, action.changed_at_ns)
         wait = POLL_SECONDS_FIRST
-        while True:
+        while self._clock.monotonic_ns() < until:
             self._crash_point(crashpoint.BEFORE_SENDING_JOURNALED)
             at_ns = self._clock.now_ns()
             flight.leaving = True
@@ -255,12 +255,12 @@ class Executor:
                 flight.stage = Stage.SENDING
                 self._crash_point(crashpoint.AFTER_SENDING_JOURNALED)
                 return at_ns
-            if self._clock.monotonic_ns() >= until:
-                detail = "never sent: the journal could not be written before the deadline"
-                await self._end(flight, ActionState.FAILED, detail)
-                return None
             await asyncio.sleep(wait)
             wait = min(wait * 2, COMMIT_SECONDS_MAX)
+        await self._end(
+            flight, ActionState.FAILED, "never sent: its deadline passed before it could be"
+        )
+        return None
 
     async def _submit(self, actuator: Actuator, action: Action) -> Submission:
         try:
