@@ -30,10 +30,9 @@ def read_state(run_dir: Path) -> dict[str, Any] | None:
     """What `lab.json` says, if a lab that lives wrote it."""
     try:
         state = json.loads((run_dir / STATE_FILE).read_text(encoding="utf-8"))
-        os.kill(int(state["pid"]), 0)
-    except (OSError, ValueError, KeyError):
+        return dict(state) if _lives(int(state["pid"])) else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return dict(state)
 
 
 class Lab:
@@ -176,8 +175,11 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not yet reaped does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+            != "Z"
+        )
+    except OSError:
         return False
-    return True

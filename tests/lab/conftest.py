@@ -47,7 +47,9 @@ class LabUnderTest:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.state = lab.state
-        self.control = httpx2.Client(base_url=lab.state["control_url"], timeout=5.0, trust_env=False)
+        self.control = httpx2.Client(
+            base_url=lab.state["control_url"], timeout=5.0, trust_env=False
+        )
         self.vnfm = httpx2.Client(
             base_url=lab.state["vnfm_url"] + "/vnflcm/v2",
             headers={"Version": "2.3.0"},
@@ -139,7 +141,7 @@ class LabUnderTest:
             assert time.monotonic() < deadline, f"not so within {within} s"
             time.sleep(0.1)
 
-    def probe(self, service: str = "acme-vpn", seconds: float = 0.8, flows: int = 8) -> Probed:
+    def probe(self, service: str = "acme-vpn", seconds: float = 0.5, flows: int = 8) -> Probed:
         """A round of STAMP test packets over `flows` source ports; one-way delay from the reflector's times."""
         found = next(s for s in self.state["services"] if s["name"] == service)
         socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(flows)]
@@ -148,7 +150,7 @@ class LabUnderTest:
         delays: list[float] = []
         sent, end = 0, time.monotonic() + seconds
         last = end + 0.4
-        while (now := time.monotonic()) < last:
+        while (now := time.monotonic()) < end or (len(delays) < sent and now < last):
             if now < end:
                 stamp = time.time() + NTP_UNIX_SECONDS
                 packet = struct.pack("!III", sent, int(stamp), int(stamp % 1 * 2**32))
@@ -174,7 +176,10 @@ class LabUnderTest:
             self._unlock(vnf["vnf_instance_id"])
             while (level := self._scale_level(vnf["name"])) > 0:
                 body = {"type": "SCALE_IN", "aspectId": "capacity", "numberOfSteps": level}
-                assert self.occurrence(self.operate(vnf["name"], "scale", body))["operationState"] == "COMPLETED"
+                assert (
+                    self.occurrence(self.operate(vnf["name"], "scale", body))["operationState"]
+                    == "COMPLETED"
+                )
             self._revive(vnf["name"])
 
     def _unlock(self, instance: str) -> None:

@@ -44,7 +44,9 @@ def test_a_hang_answers_nothing_though_the_process_lives_until_it_is_healed(lab)
     assert lab.metrics(lab.host_target(before["host"]))['host_guest_up{vnfc="rtr-0"}'] == 1.0
 
     healed = lab.occurrence(
-        lab.operate("rtr", "heal", {"vnfcInstanceId": [before["vnfc_instance_id"]], "cause": "hang"})
+        lab.operate(
+            "rtr", "heal", {"vnfcInstanceId": [before["vnfc_instance_id"]], "cause": "hang"}
+        )
     )
 
     assert healed["operationState"] == "COMPLETED"
@@ -74,7 +76,9 @@ def test_an_overload_is_cured_by_a_scale_out_and_by_nothing_less(lab):
     assert scaled["operationState"] == "COMPLETED"
     lab.eventually(lab.is_fine)
     rates = [lab.metrics(lab.vnfc(f"cpe-acme-{i}")["target"]) for i in (0, 1)]
-    assert all(rate["vnf_packets_forwarded_total"] > 0 for rate in rates), "every instance carries flows"
+    assert all(rate["vnf_packets_forwarded_total"] > 0 for rate in rates), (
+        "every instance carries flows"
+    )
     status = lab.instance("cpe-acme")["instantiatedVnfInfo"]["scaleStatus"]
     assert status == [{"aspectId": "capacity", "scaleLevel": 1}]
 
@@ -109,7 +113,9 @@ def test_a_noisy_host_delays_without_loss_and_a_migration_cures_it(lab):
     assert lab.vnfc("fw-0")["host"] == moved_to
     assert lab.vnfc("fw-0")["server_id"] != server  # by the heal; the migration keeps it:
     lab.eventually(lab.is_fine)
-    assert lab.metrics(lab.host_target(noisy))[pressure] > 0.5, "the fault stays until it is removed"
+    assert lab.metrics(lab.host_target(noisy))[pressure] > 0.5, (
+        "the fault stays until it is removed"
+    )
 
 
 def test_a_link_that_loses_packets_is_cured_by_no_action(lab):
@@ -118,7 +124,9 @@ def test_a_link_that_loses_packets_is_cured_by_no_action(lab):
     hurt = lab.probe(seconds=1.5)
     assert 0.1 < 1.0 - hurt.answered / hurt.sent < 0.5
     drops = [
-        value for name, value in lab.metrics(lab.vnfc("fw-0")["target"]).items() if "dropped" in name
+        value
+        for name, value in lab.metrics(lab.vnfc("fw-0")["target"]).items()
+        if "dropped" in name
     ]
     assert sum(drops) == 0.0, "a link's loss shows in nobody's counters"
     lab.clear_all()
@@ -146,7 +154,9 @@ def test_a_dead_host_takes_its_guests_along_and_a_heal_goes_elsewhere(lab):
         lab.metrics(lab.host_target(dead))
 
     def reported_down():
-        return [h.state for h in lab.cloud.compute.hypervisors(details=True) if h.name == dead] == ["down"]
+        return [h.state for h in lab.cloud.compute.hypervisors(details=True) if h.name == dead] == [
+            "down"
+        ]
 
     lab.eventually(reported_down)
     assert [s.status for s in lab.cloud.compute.servers(details=True) if s.name == "fw-0"]
@@ -190,7 +200,11 @@ def test_faults_are_on_record_and_unknown_ones_are_refused(lab):
     assert listed[fault["id"]]["cleared_at"] is None
     cleared = lab.control.delete(f"/faults/{fault['id']}").json()
     assert cleared["cleared_at"] > cleared["injected_at"]
-    for body in ({"kind": "meteor"}, {"kind": "crash", "target": "fw-9"}, {"kind": "noisy_host", "target": "x"}):
+    for body in (
+        {"kind": "meteor"},
+        {"kind": "crash", "target": "fw-9"},
+        {"kind": "noisy_host", "target": "x"},
+    ):
         refused = lab.control.post("/faults", json=body)
         assert refused.status_code == 400
         assert "there is no" in refused.json()["detail"]

@@ -1,0 +1,192 @@
+"""The lab as a whole: it starts fast, tells the truth, and leaves nothing behind, however it ends."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lab.cli import app
+from lab.network import Lab, LabError, read_state
+
+pytestmark = pytest.mark.alone
+
+
+def _tree(pid: int) -> set[int]:
+    """A process and everything under it."""
+    found = {pid}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) not in found:
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, ValueError):
+                continue
+            if parent == pid:
+                found |= _tree(int(entry.name))
+    return found
+
+
+def _living(pids: set[int]) -> set[int]:
+    def lives(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
+
+    return {pid for pid in pids if lives(pid)}
+
+
+def _gone(pids: set[int], within: float = 5.0) -> bool:
+    deadline = time.monotonic() + within
+    while _living(pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not _living(pids)
+
+
+def test_the_state_file_holds_what_others_bind_to(lab):
+    state = json.loads((lab.lab.run_dir / "lab.json").read_text(encoding="utf-8"))
+    assert state == lab.state
+    assert state["format"] == 1
+    assert [s["id"] for s in state["services"]] == [
+        "acme/service/acme-vpn",
+        "globex/service/globex-internet",
+    ]
+    assert state["services"][0]["chain"] == ["cpe-acme", "fw", "rtr"]
+    assert {v["name"]: v["kind"] for v in state["vnfs"]} == {
+        "cpe-acme": "customer-edge", "cpe-globex": "customer-edge", "fw": "firewall", "rtr": "router"
+    }  # fmt: skip
+    assert (lab.lab.run_dir / "lab.json").stat().st_mode & 0o077 == 0, "it holds the VIM's password"
+    assert not list(lab.lab.run_dir.glob("*.tmp"))
+
+
+def test_the_truth_is_kept_by_second_and_counts_what_was_lost(lab):
+    def last(service: int) -> dict:
+        return asyncio.run(lab.lab.truth())["services"][service]
+
+    def fine(seconds: list[dict]) -> bool:
+        return (
+            bool(seconds)
+            and not seconds[-1]["lost"]
+            and seconds[-1]["received"] == seconds[-1]["sent"]
+        )
+
+    lab.eventually(lambda: fine(last(1)["seconds"]))
+    lost = last(1)["sla_seconds_lost"], last(0)["sla_seconds_lost"]
+    second = last(1)["seconds"][-1]
+    assert 150 <= second["sent"] <= 250
+    assert second["p95_delay_seconds"] < 0.04
+    lab.inject("crash", "cpe-globex-0")
+    lab.eventually(lambda: last(1)["sla_seconds_lost"] >= lost[0] + 1)
+    dead = lab.eventually(lambda: (s := last(1)["seconds"][-1])["received"] == 0 and s)
+    assert dead["lost"]
+    assert dead["p95_delay_seconds"] is None
+    assert last(0)["sla_seconds_lost"] <= lost[1] + 1, "the other tenant is untouched"
+    since = dead["t"]
+    recent = asyncio.run(lab.lab.truth(since))["services"][1]["seconds"]
+    assert recent
+    assert min(s["t"] for s in recent) >= since
+
+
+def test_the_customers_rate_can_be_set(lab):
+    asyncio.run(lab.lab.set_rate("globex-internet", 50.0))
+    assert lab.control.get("/status").json()["traffic"]["globex/service/globex-internet"] == 50.0
+    with pytest.raises(LabError):
+        asyncio.run(lab.lab.set_rate("globex-internet", -1.0))
+    with pytest.raises(LabError):
+        asyncio.run(lab.lab.set_rate("nobody", 1.0))
+    asyncio.run(lab.lab.set_rate("globex-internet", 200.0))
+
+
+def test_up_and_down_leave_nothing_behind(run_dir):
+    began = time.monotonic()
+    lab = asyncio.run(Lab.start(run_dir))
+    took = time.monotonic() - began
+    pids = _tree(lab.state["pid"])
+    try:
+        assert took < 10.0
+        assert len(pids) > 12
+        with pytest.raises(LabError, match="runs already"):
+            asyncio.run(Lab.start(run_dir))
+    finally:
+        asyncio.run(lab.stop())
+    assert _gone(pids)
+    assert not (run_dir / "lab.json").exists()
+    assert [p.name for p in run_dir.iterdir()] == ["log"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_when_the_supervisor_is_ended_by(number, run_dir):
+    lab = asyncio.run(Lab.start(run_dir))
+    pids = _tree(lab.state["pid"])
+    os.kill(lab.state["pid"], number)
+    assert _gone(pids - {lab.state["pid"]})
+    asyncio.run(lab.stop())
+    assert _gone(pids)
+    assert read_state(run_dir) is None
+
+
+def test_nothing_is_left_when_the_one_who_started_it_is_killed(run_dir):
+    script = (
+        "import asyncio, sys, time; from pathlib import Path; from lab.network import Lab\n"
+        "lab = asyncio.run(Lab.start(Path(sys.argv[1]))); print(lab.state['pid'], flush=True); time.sleep(60)"
+    )
+    starter = subprocess.Popen(
+        [sys.executable, "-c", script, str(run_dir)], stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout is not None
+    supervisor = int(starter.stdout.readline())
+    pids = _tree(supervisor)
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    assert _gone(pids)
+    assert not (run_dir / "lab.json").exists()
+
+
+def test_the_command_line_brings_up_breaks_shows_and_takes_down(run_dir):
+    run = CliRunner()
+    where = ["--run-dir", str(run_dir)]
+    assert run.invoke(app, ["status", *where]).exit_code == 1
+    up = subprocess.run(
+        [sys.executable, "-m", "lab", "up", "--detach", *where], capture_output=True, text=True
+    )
+    assert up.returncode == 0, up.stderr
+    assert "up: pid" in up.stdout
+    state = read_state(run_dir)
+    assert state is not None
+    pids = _tree(state["pid"])
+    try:
+        assert run.invoke(app, ["up", *where]).exit_code == 1
+        broken = run.invoke(app, ["fault", "link_loss", "--set", "loss_ratio=0.5", *where])
+        assert "link_loss on fw-rtr on" in broken.output
+        assert "cleared" in run.invoke(app, ["fault", "link_loss", "--clear", *where]).output
+        assert run.invoke(app, ["fault", "meteor", *where]).exit_code == 1
+        shown = run.invoke(app, ["status", *where])
+        assert "fw-0" in shown.output
+        assert "acme/service/acme-vpn" in shown.output
+        assert json.loads(run.invoke(app, ["status", "--json", *where]).output)["faults"]
+    finally:
+        down = run.invoke(app, ["down", *where])
+    assert down.exit_code == 0
+    assert _gone(pids)
+
+
+def test_a_port_in_use_is_one_clear_message(run_dir, free_port):
+    holder = subprocess.Popen(
+        [sys.executable, "-S", "-m", "lab.stamp_reflector", str(free_port)],
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        lab = asyncio.run(Lab.start(run_dir, base_port=free_port - 1))
+        ports = {s["probe_address"][1] for s in lab.state["services"]}
+        asyncio.run(lab.stop())
+        assert free_port not in ports, "a port in use is passed over"
+    finally:
+        holder.kill()
+        holder.wait()
