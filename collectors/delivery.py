@@ -65,6 +65,10 @@ class Outlet:
         self._account.gaps[reason.value] += 1
         return Gap(self.source, self._clock.now_ns() if at_ns is None else at_ns, reason, detail)
 
+    def remember(self, reason: GapReason, detail: str) -> None:
+        """Count a gap now, and send it along with the next reading: for what came from outside, at its pace."""
+        self._gaps_waiting = [*self._gaps_waiting, self.gap(reason, detail)][-GAPS_WAITING_MAX:]
+
     async def put(self, sink: ReadingSink, reading: Reading) -> bool:
         """Return whether the reading is durable. Counts its rows and refusals either way."""
         rows = 0 if reading.batch is None else len(reading.batch)
@@ -85,12 +89,15 @@ class Outlet:
             return True
         self._account.refused["not_durable"] += rows
         lost = self.gap(GapReason.REFUSED, f"the journal could not take {rows} samples")
-        self._gaps_waiting = [*whole.gaps, lost][-GAPS_WAITING_MAX:]
+        self._gaps_waiting = [*whole.gaps, lost, *self._gaps_waiting][-GAPS_WAITING_MAX:]
         return False
 
     def reading(self, batch: SampleBatch | None = None, *, gaps: tuple[Gap, ...] = (),
                 refused: Counter[str] | None = None) -> Reading:  # fmt: skip
         """Build a reading of this source."""
         return Reading(
-            self.source, batch=batch, gaps=gaps, refused=tuple(sorted((refused or {}).items()))
+            self.source,
+            batch=batch,
+            gaps=gaps,
+            refused=tuple(sorted((+(refused or Counter())).items())),
         )

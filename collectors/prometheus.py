@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from collectors.delivery import Account, CollectorStats, Outlet
 from collectors.discovery import Discovery, FileList, HttpList, Target, TargetGroup, targets_of
 from collectors.exposition import Page
+from collectors.patterns import pattern
 from collectors.scrape import Limits, ScrapeFailed, TargetSeries, fetch
 from collectors.stall import LoopWatch
 from collectors.templates import RULES_MAX, InventoryRule, InventoryTracker, survey
@@ -86,11 +87,7 @@ class PrometheusCollector:
         @field_validator("keep", "drop")
         @classmethod
         def _is_a_pattern(cls, value: str | None) -> str | None:
-            try:
-                re.compile(value or "")
-            except re.error as error:
-                raise ValueError(f"not a regular expression: {error}") from None
-            return value
+            return pattern(value)
 
         @model_validator(mode="after")
         def _has_targets(self) -> "PrometheusCollector.Config":

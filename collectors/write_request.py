@@ -1,0 +1,194 @@
+"""Prometheus remote-write 1.0 messages: snappy block, then protobuf, decoded with every length checked.
+
+`WriteRequest { repeated TimeSeries timeseries = 1; repeated MetricMetadata metadata = 3; }`
+`TimeSeries { repeated Label labels = 1; repeated Sample samples = 2; exemplars = 3; histograms = 4; }`
+`Label { string name = 1; string value = 2; }`, `Sample { double value = 1; int64 timestamp = 2 (ms); }`
+
+No generated code and no general protobuf runtime: what is asked of the bytes is little, and of a series that came
+before, only its label bytes are looked at.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from trimtab.errors import CollectorError
+
+NS_PER_MILLISECOND = 1_000_000
+TIME_MS_MAX = (2**63 - 1) // NS_PER_MILLISECOND
+STALE_NAN_BITS = 0x7FF0_0000_0000_0002
+VARINT_BYTES_MAX = 10
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_LABELS, _SAMPLES, _HISTOGRAMS = 1, 2, 4
+_ZERO = bytes(8)
+
+
+class MalformedRequest(CollectorError):
+    """Report bytes that are no write request; nothing of them may be used."""
+
+
+class RequestTooLarge(CollectorError):
+    """Report a request that exceeds a limit of ours."""
+
+
+@dataclass(slots=True)
+class WriteRequest:
+    """The samples of a request in its order: `key` picks the label bytes of each row out of `keys`.
+
+    key int64, time_ns int64, value float64, stale bool. `histograms` counts native histograms, which are not taken.
+    """
+
+    keys: list[bytes]
+    key: npt.NDArray[np.int64]
+    time_ns: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
+    stale: npt.NDArray[np.bool_]
+    histograms: int
+
+
+@dataclass(slots=True)
+class _Columns:
+    samples_max: int
+    keys: list[bytes] = field(default_factory=list)
+    key: list[int] = field(default_factory=list)
+    time_ms: list[int] = field(default_factory=list)
+    value: list[bytes] = field(default_factory=list)
+    histograms: int = 0
+
+
+def unpack(body: bytes, bytes_max: int) -> bytes:
+    """Undo snappy's block format. Raises MalformedRequest or RequestTooLarge before anything large is made."""
+    import cramjam
+
+    declared, _ = _varint(body, 0, len(body))
+    if declared > bytes_max:
+        raise RequestTooLarge(f"{declared} bytes unpacked, at most {bytes_max} are taken")
+    try:
+        unpacked = bytes(cramjam.snappy.decompress_raw(body))
+    except cramjam.DecompressionError as error:
+        raise MalformedRequest(str(error)) from None
+    if len(unpacked) != declared:
+        raise MalformedRequest("snappy: the length is not the announced one")
+    return unpacked
+
+
+def decode(message: bytes, samples_max: int) -> WriteRequest:
+    """Decode a WriteRequest. Raises MalformedRequest, or RequestTooLarge over `samples_max` samples."""
+    columns = _Columns(samples_max)
+    for number, kind, start, end in _fields(message, 0, len(message)):
+        if number == 1:
+            if kind != _BYTES:
+                raise MalformedRequest("a time series is not a message")
+            _time_series(message, start, end, columns)
+    bits = np.frombuffer(b"".join(columns.value), dtype="<u8")
+    value = bits.view("<f8").astype(np.float64)
+    return WriteRequest(
+        keys=columns.keys,
+        key=np.array(columns.key, dtype=np.int64),
+        time_ns=np.array(columns.time_ms, dtype=np.int64) * NS_PER_MILLISECOND,
+        value=value,
+        stale=bits == STALE_NAN_BITS,
+        histograms=columns.histograms,
+    )
+
+
+def decode_labels(key: bytes) -> dict[str, str]:
+    """Decode a series' label bytes. Raises MalformedRequest: no name, a label twice, not UTF-8."""
+    labels: dict[str, str] = {}
+    for _number, _kind, start, end in _fields(key, 0, len(key)):
+        parts = {1: "", 2: ""}
+        for number, kind, inner, inner_end in _fields(key, start, end):
+            if number in parts:
+                if kind != _BYTES:
+                    raise MalformedRequest("a label is not text")
+                try:
+                    parts[number] = key[inner:inner_end].decode("utf-8")
+                except UnicodeDecodeError:
+                    raise MalformedRequest("a label is not UTF-8") from None
+        if not parts[1]:
+            raise MalformedRequest("a label has no name")
+        if parts[1] in labels:
+            raise MalformedRequest(f"the label {parts[1][:80]} comes twice")
+        labels[parts[1]] = parts[2]
+    if not labels.get("__name__"):
+        raise MalformedRequest("a series has no name")
+    return labels
+
+
+def _time_series(message: bytes, start: int, end: int, columns: _Columns) -> None:
+    labels: list[bytes] = []
+    samples = 0
+    position = start
+    for number, kind, inner, inner_end in _fields(message, start, end):
+        if number in (_LABELS, _SAMPLES, _HISTOGRAMS) and kind != _BYTES:
+            raise MalformedRequest(f"field {number} of a time series is not a message")
+        if number == _LABELS:
+            labels.append(message[position:inner_end])
+        elif number == _SAMPLES:
+            _sample(message, inner, inner_end, columns)
+            samples += 1
+        elif number == _HISTOGRAMS:
+            columns.histograms += 1
+        position = inner_end
+    if max(len(columns.time_ms), len(columns.keys)) > columns.samples_max:
+        raise RequestTooLarge(f"more than {columns.samples_max} samples in a request")
+    columns.key += [len(columns.keys)] * samples
+    columns.keys.append(b"".join(labels))
+
+
+def _sample(message: bytes, start: int, end: int, columns: _Columns) -> None:
+    value, time_ms = _ZERO, 0
+    for number, kind, inner, inner_end in _fields(message, start, end):
+        if number == 1:
+            if kind != _FIXED64:
+                raise MalformedRequest("a value is not a double")
+            value = message[inner:inner_end]
+        elif number == 2:
+            if kind != _VARINT:
+                raise MalformedRequest("a time is not an integer")
+            time_ms, _ = _varint(message, inner, inner_end)
+    if time_ms >= 1 << 63:
+        time_ms -= 1 << 64
+    if not 0 < time_ms <= TIME_MS_MAX:
+        raise MalformedRequest(f"an impossible time: {time_ms} ms")
+    columns.time_ms.append(time_ms)
+    columns.value.append(value)
+
+
+def _fields(message: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (field number, wire type, start, end) of the fields between two offsets."""
+    position = start
+    while position < end:
+        tag, position = _varint(message, position, end)
+        number, kind = tag >> 3, tag & 7
+        if kind == _BYTES:
+            length, inner = _varint(message, position, end)
+            after = inner + length
+        elif kind == _VARINT:
+            inner = position
+            _, after = _varint(message, position, end)
+        elif kind in (_FIXED64, _FIXED32):
+            inner, after = position, position + (8 if kind == _FIXED64 else 4)
+        else:
+            raise MalformedRequest(f"wire type {kind} is none of protobuf 3")
+        if after > end or number == 0:
+            raise MalformedRequest("a field ends after its message")
+        yield number, kind, inner, after
+        position = after
+
+
+def _varint(message: bytes, position: int, end: int) -> tuple[int, int]:
+    """Return a varint and the offset after it."""
+    if position < end and (first := message[position]) < 0x80:
+        return first, position + 1
+    value = 0
+    for shift, offset in enumerate(range(position, min(end, position + VARINT_BYTES_MAX))):
+        byte = message[offset]
+        value |= (byte & 0x7F) << 7 * shift
+        if byte < 0x80:
+            if value >= 1 << 64:
+                break
+            return value, offset + 1
+    raise MalformedRequest("a varint without an end")
