@@ -57,6 +57,7 @@ class Trouble:
     value: float | None
     bound: float
     alarm_id: str | None = None
+    objective: str = ""  # several objectives of an object may share a symptom
 
     @property
     def active(self) -> bool:

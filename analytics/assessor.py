@@ -1,0 +1,370 @@
+"""The Assessor: from sample rows to KPIs, assessments, troubles and alarms. Rows accumulate; ticks conclude.
+
+Whatever happens between two ticks is only queued: neither the cut of rows into batches nor the number of inputs a
+step can change what comes out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, Self
+
+import numpy as np
+
+from analytics import alarm as tell
+from analytics.catalogue import Catalogue, Station
+from analytics.columns import LONG_AGO
+from analytics.kpi import Bools, Floats, Ints
+from analytics.objective import BREACHED, STATUS, UNJUDGED, UNKNOWN, Judged
+from analytics.order import output_order
+from analytics.recall import recall, reconfigure, remember
+from analytics.series_table import SOURCES_MAX, Counters
+from analytics.windows import ROWS_WAITING_MAX, Closed
+from trimtab.domain.alarm import AlarmState
+from trimtab.domain.assessment import Assessment, FulfilmentStatus
+from trimtab.domain.command import Command, CommandKind, CommandResult
+from trimtab.domain.configuration import Configuration
+from trimtab.domain.context import Context
+from trimtab.domain.identity import content_id
+from trimtab.domain.input import (
+    AssessorOutput,
+    ClockJump,
+    Input,
+    Notice,
+    Numbered,
+    SeriesAdded,
+    Tick,
+)
+from trimtab.domain.kpi import Kpi
+from trimtab.domain.managed_object import InventoryChange
+from trimtab.domain.samples import SampleBatch, SampleFlag
+from trimtab.domain.time import NS_PER_SECOND, seconds_from_ns
+from trimtab.series import KEY_GROUPS
+
+CLOCK_JUMPS_MAX = 64
+NOTICE_EVERY_NS = 60 * NS_PER_SECOND
+COMMANDS_WAITING_MAX = 10_000
+_ALARM_COMMANDS = {
+    CommandKind.ACKNOWLEDGE_ALARM: AlarmState.ACKNOWLEDGED,
+    CommandKind.UNACKNOWLEDGE_ALARM: AlarmState.UNACKNOWLEDGED,
+}
+
+
+class Assessor:
+    """Implement Machine[Input, AssessorOutput] for the objects of one shard."""
+
+    def __init__(self, shard: int = 0, shards: int = 1) -> None:
+        self.catalogue = Catalogue(shard, shards)
+        self.counters = Counters()
+        self.facts: list[Configuration | InventoryChange] = []
+        self.commands: list[Command] = []
+        self.batches: list[SampleBatch] = []
+        self.waiting_rows = 0
+        self.jumps: list[tuple[int, int]] = []
+        self.notices: dict[str, int] = {}
+        self.tick_ns = 0
+
+    def step(self, inputs: Sequence[Numbered[Input]], now: int) -> list[AssessorOutput]:
+        """Take inputs in order; every tick among them concludes what came before it."""
+        outputs: list[AssessorOutput] = []
+        for item in inputs:
+            match item.value:
+                case SampleBatch() as batch:
+                    self._await_rows(batch)
+                case Tick(at_ns):
+                    outputs.extend(self._conclude(at_ns))
+                case SeriesAdded(series_id, series):
+                    self.catalogue.table.add(series_id, series)
+                case Configuration() | InventoryChange() as fact:
+                    self.facts.append(fact)
+                case Command() as command if command.kind in _ALARM_COMMANDS:
+                    if len(self.commands) < COMMANDS_WAITING_MAX:
+                        self.commands.append(command)
+                case ClockJump(at_ns, delta_ns):
+                    low, high = sorted((at_ns, at_ns + delta_ns))
+                    self.jumps = [*self.jumps[1 - CLOCK_JUMPS_MAX :], (low, high)]
+                case _:
+                    pass
+        return outputs
+
+    def snapshot(self) -> bytes:
+        """Return the whole state; equal states give equal bytes."""
+        return remember(self)
+
+    @classmethod
+    def restore(cls, blob: bytes) -> Self:
+        """Return an assessor in the state of a snapshot. Raises JournalCorrupt when its format is unknown."""
+        return recall(cls, blob)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows led to nothing, by reason, and how much is alive."""
+        found: dict[str, int] = {
+            item.name: getattr(self.counters, item.name) for item in fields(Counters)
+        }
+        lanes = [station.lane for station in self.catalogue.stations.values()]
+        found["skipped_windows"] = sum(lane.skipped for lane in lanes)
+        found["slots"] = len(self.catalogue.table.slots)
+        found["kpis"] = sum(len(lane.instances) for lane in lanes)
+        return found
+
+    def _await_rows(self, batch: SampleBatch) -> None:
+        room = ROWS_WAITING_MAX - self.waiting_rows
+        if len(batch) > room:
+            self.counters.overflow += len(batch) - room
+            batch = batch.take(slice(0, room))
+        if len(batch):
+            self.batches.append(batch)
+            self.waiting_rows += len(batch)
+
+    def _conclude(self, at_ns: int) -> list[AssessorOutput]:
+        self.tick_ns = max(self.tick_ns, at_ns)
+        outputs: list[AssessorOutput] = []
+        facts, self.facts = self.facts, []
+        for fact in facts:
+            if isinstance(fact, Configuration):
+                outputs += reconfigure(self.catalogue, fact, self.tick_ns)
+            else:
+                outputs += self._take_inventory(fact)
+        outputs += self._take_rows()
+        outputs += self._close_windows()
+        for slot in self.catalogue.table.worn_out(self.tick_ns, self._linger_ns()):
+            outputs += self.catalogue.release_slot(slot, self.tick_ns)
+        outputs += self._obey()
+        outputs.sort(key=output_order)
+        return outputs
+
+    def _take_inventory(self, change: InventoryChange) -> list[AssessorOutput]:
+        outputs, conflicts = self.catalogue.take_inventory(change, self.tick_ns)
+        for conflict in conflicts:
+            if self.catalogue.owns(conflict):
+                outputs += self._notice(f"inventory {change.source}", conflict)
+        return outputs
+
+    def _notice(self, subject: str, text: str, rate_key: str = "") -> list[AssessorOutput]:
+        """Tell people, at most once in a while about the same thing."""
+        key = rate_key or f"{subject}: {text}"
+        last = self.notices.get(key)
+        if last is not None and self.tick_ns - last < NOTICE_EVERY_NS:
+            return []
+        horizon = self.tick_ns - NOTICE_EVERY_NS
+        self.notices = {name: at for name, at in self.notices.items() if at > horizon}
+        self.notices[key] = self.tick_ns
+        name = content_id("notice", key, self.tick_ns)
+        return [Notice(name, self.tick_ns, subject, text)]
+
+    def _linger_ns(self) -> int:
+        configuration = self.catalogue.configuration
+        grace = configuration.late_after_ns if configuration else 0
+        return grace + max(
+            (key.window_ns + 4 * key.granularity_ns for key in self.catalogue.stations), default=0
+        )
+
+    def _source_number(self, name: str) -> int:
+        sources = self.catalogue.sources
+        if name not in sources:
+            if len(sources) >= SOURCES_MAX:
+                return -1
+            sources.append(name)
+        return sources.index(name)
+
+    def _take_rows(self) -> list[AssessorOutput]:
+        batches, self.batches, self.waiting_rows = self.batches, [], 0
+        configuration = self.catalogue.configuration
+        if not batches or configuration is None:
+            self.counters.unbound += sum(len(batch) for batch in batches)
+            return []
+        series = np.concatenate([batch.series_id for batch in batches]).astype(np.int64)
+        time = np.concatenate([batch.time_ns for batch in batches])
+        value = np.concatenate([batch.value for batch in batches])
+        flags = np.concatenate([batch.flags for batch in batches])
+        numbers = [self._source_number(batch.source) for batch in batches]
+        source = np.repeat(np.array(numbers, dtype=np.int64), [len(batch) for batch in batches])
+        opened: list[int] = []
+        table = self.catalogue.table
+        slot = table.locate(
+            series, time, self.catalogue.topology, opened, set(self.catalogue.removed)
+        )
+        for number in opened:
+            self.catalogue.attach(number)
+        future = (time > self.tick_ns + configuration.future_limit_ns) & (slot > 0)
+        outputs = self._refuse_future(slot[future], source[future], time[future])
+        kept = (slot > 0) & ~future & (source >= 0)
+        self.counters.unbound += int(np.count_nonzero(slot <= 0))
+        self.counters.overflow += int(np.count_nonzero((slot > 0) & (source < 0)))
+        if kept.all():
+            self._place(slot, time, value, flags, source)
+        else:
+            self._place(slot[kept], time[kept], value[kept], flags[kept], source[kept])
+        return outputs
+
+    def _refuse_future(self, slot: Ints, source: Ints, time: Ints) -> list[AssessorOutput]:
+        self.counters.future += len(slot)
+        outputs: list[AssessorOutput] = []
+        objects = [self.catalogue.table.object_of[number] for number in slot.tolist()]
+        pairs = sorted(set(zip(source.tolist(), objects, strict=True)))
+        for number, object_id in pairs:
+            name = self.catalogue.sources[number]
+            rows = [s == number and o == object_id for s, o in zip(source, objects, strict=True)]
+            ahead = seconds_from_ns(int(time[np.array(rows)].max()) - self.tick_ns)
+            text = f"samples of {object_id} lie up to {ahead:.0f} s in the future and are refused"
+            outputs += self._notice(name, text, f"future {name} {object_id}")
+        return outputs
+
+    def _place(self, slot: Ints, time: Ints, value: Floats, flags: Any, source: Ints) -> None:
+        """Note who was heard, let rows wait in the lanes, and let series end that say so."""
+        if not len(slot):
+            return
+        slots = self.catalogue.table.slots
+        strange = slots["source"][slot] != source
+        if strange.any():
+            for number, origin in sorted(
+                set(zip(slot[strange].tolist(), source[strange].tolist(), strict=True))
+            ):
+                self.catalogue.vouch(number, origin)
+        self.catalogue.beats.hear(slots["beat"][slot], time)
+        np.maximum.at(slots["last"], slot, time)
+        stale = (flags & int(SampleFlag.STALE)) != 0
+        if stale.any():
+            for number, at_ns in zip(slot[stale].tolist(), time[stale].tolist(), strict=True):
+                if at_ns >= slots["last"][number]:
+                    self.catalogue.table.end(number)
+            slot, time, value, flags = slot[~stale], time[~stale], value[~stale], flags[~stale]
+        doubt: Bools = (flags & int(SampleFlag.SUSPECT)) != 0
+        for station in self.catalogue.stations.values():
+            self.counters.late += station.lane.take(slot, time, value, doubt, self.tick_ns)
+
+    def _close_windows(self) -> list[AssessorOutput]:
+        configuration = self.catalogue.configuration
+        if configuration is None:
+            return []
+        newest = self.catalogue.beats.table["newest"]
+        newest[0] = LONG_AGO
+        outputs: list[AssessorOutput] = []
+        for station in self.catalogue.stations.values():
+            limit = station.lane.due(self.tick_ns, configuration.late_after_ns, newest)
+            for closed in station.lane.close(limit):
+                outputs += self._report(station, closed)
+        return outputs
+
+    def _report(self, station: Station, closed: Closed) -> list[AssessorOutput]:
+        lane = station.lane
+        suspect = closed.doubt
+        for low, high in self.jumps:
+            touched = (closed.end_ns >= low) & (closed.end_ns - lane.key.window_ns < high)
+            suspect = suspect | touched | ((low == high) & (closed.end_ns == low))
+        heard = np.zeros(len(closed.instance), dtype=np.bool_)
+        missing = np.flatnonzero(~closed.present)
+        if missing.size:
+            heard[missing] = self.catalogue.beats.heard_within(
+                lane.key.granularity_ns,
+                lane.panes,
+                lane.instances["beats"][closed.instance[missing]],
+                closed.end_ns[missing],
+            )
+        kpis = self._kpis(station, closed, suspect)
+        outputs: list[AssessorOutput] = list(kpis)
+        judged = station.goals.judge(
+            closed,
+            lane.warming(closed.instance, closed.end_ns),
+            suspect,
+            heard,
+            self.catalogue.objects["breaches"],
+            lane.instances.capacity,
+        )
+        if judged is not None:
+            outputs += self._verdicts(station, judged, kpis)
+        return outputs
+
+    def _kpis(self, station: Station, closed: Closed, suspect: Bools) -> list[Kpi]:
+        keys, definitions = station.lane.keys, station.lane.definitions
+        window_ns = station.lane.key.window_ns
+        kpis = []
+        for number, end_ns, value, present, samples, doubt in zip(
+            closed.instance.tolist(),
+            closed.end_ns.tolist(),
+            closed.value.tolist(),
+            closed.present.tolist(),
+            closed.samples.tolist(),
+            suspect.tolist(),
+            strict=True,
+        ):
+            object_id, name = keys[number]
+            context = Context(tell.kpi_id(object_id, name, end_ns))
+            unit = definitions[number].unit
+            measured = value if present else None
+            kpis.append(
+                Kpi(context, object_id, name, end_ns, window_ns, measured, samples, unit, doubt)
+            )
+        return kpis
+
+    def _verdicts(self, station: Station, judged: Judged, kpis: list[Kpi]) -> list[AssessorOutput]:
+        changed = (judged.before != judged.observed) & (judged.observed != UNJUDGED)
+        turned = judged.raised | judged.cleared
+        service = station.goals.table["service"][judged.goal] & (judged.observed != UNJUDGED)
+        outputs: list[AssessorOutput] = []
+        for row in np.flatnonzero(changed | turned | service).tolist():
+            goal, kpi = int(judged.goal[row]), kpis[int(judged.at[row])]
+            outputs += self._verdict(station, judged, row, goal, kpi, bool(changed[row]))
+        return outputs
+
+    def _verdict(
+        self, station: Station, judged: Judged, row: int, goal: int, kpi: Kpi, changed: bool
+    ) -> list[AssessorOutput]:
+        goals = station.goals
+        objective = goals.objectives[goal]
+        serves = bool(goals.table["service"][goal])
+        compliance, budget = (
+            goals.compliance(goal, station.lane.key.granularity_ns)
+            if serves
+            else (FulfilmentStatus.INDETERMINATE, None)
+        )
+        observed = int(judged.observed[row])
+        assessment = Assessment(
+            context=tell.assessment_context(kpi.object_id, objective, kpi.end_ns),
+            object_id=kpi.object_id,
+            objective=objective.name,
+            kpi=objective.kpi,
+            end_ns=kpi.end_ns,
+            observed=STATUS[observed],
+            since_ns=int(goals.table["since"][goal]),
+            value=kpi.value,
+            bound=float(objective.bound),
+            unit=kpi.unit,
+            compliance=compliance,
+            budget_left_ratio=budget,
+            suspect=kpi.suspect,
+        )
+        outputs: list[AssessorOutput] = [assessment]
+        if judged.raised[row]:
+            goals.alarms[goal] = tell.raise_alarm(kpi, objective, serves, self.tick_ns)
+            outputs.append(goals.alarms[goal])
+        elif judged.cleared[row] and goal in goals.alarms:
+            outputs.append(tell.clear_alarm(goals.alarms.pop(goal), kpi.end_ns))
+        before = int(judged.before[row])
+        if changed and (before != UNJUDGED or observed in (BREACHED, UNKNOWN)):
+            outputs.append(tell.trouble(assessment, objective, goals.alarms.get(goal)))
+        return outputs
+
+    def _obey(self) -> list[AssessorOutput]:
+        commands, self.commands = self.commands, []
+        outputs: list[AssessorOutput] = []
+        for command in commands:
+            group = tell.group_of_alarm(command.subject_id)
+            if group * self.catalogue.shards // KEY_GROUPS == self.catalogue.shard:
+                outputs += self._acknowledge(command)
+        return outputs
+
+    def _acknowledge(self, command: Command) -> list[AssessorOutput]:
+        to = _ALARM_COMMANDS[command.kind]
+        for station in self.catalogue.stations.values():
+            for goal, alarm in station.goals.alarms.items():
+                if alarm.id != command.subject_id:
+                    continue
+                if alarm.state is to:
+                    reason = f"the alarm is {to.value} already"
+                    return [CommandResult(command.id, True, reason, command.at_ns)]
+                changed_at_ns = max(command.at_ns, alarm.changed_at_ns)
+                station.goals.alarms[goal] = alarm.transition(to, changed_at_ns, command.actor)
+                result = CommandResult(command.id, True, "", command.at_ns)
+                return [station.goals.alarms[goal], result]
+        reason = f"there is no open alarm {command.subject_id}"
+        return [CommandResult(command.id, False, reason, command.at_ns)]

@@ -1,0 +1,100 @@
+"""Binding: which object a series speaks of, and which KPIs read it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from trimtab.domain.configuration import BindingRule, Configuration
+from trimtab.domain.kpi import KpiDefinition, LabelMatcher
+from trimtab.domain.managed_object import ObjectKind, parse_object_id
+from trimtab.domain.series import Series
+
+NAME_LABEL = "__name__"
+DIVISOR = 1
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Name an object outright (`object_id`), or through an alias that is looked up at each sample's own time."""
+
+    object_id: str = ""
+    alias_source: str = ""
+    native_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A KPI that reads a series; `role` 1 reads it as the divisor of a ratio."""
+
+    definition: KpiDefinition
+    role: int
+
+
+class Binder:
+    """Answer both questions for one configuration."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._rules = configuration.bindings
+        self._readers: dict[str, list[Reader]] = {}
+        for definition in configuration.kpis:
+            self._readers.setdefault(definition.series, []).append(Reader(definition, 0))
+            if definition.divisor_series:
+                found = self._readers.setdefault(definition.divisor_series, [])
+                found.append(Reader(definition, DIVISOR))
+
+    def bind(self, series: Series) -> Binding | None:
+        """Return what the first matching rule says, None when none matches."""
+        for rule in self._rules:
+            if all(_matches(matcher, series) for matcher in rule.matchers):
+                filled = _fill(rule, series)
+                if filled is None:
+                    continue
+                if rule.alias_source:
+                    return Binding(alias_source=rule.alias_source, native_id=filled)
+                return Binding(object_id=filled)
+        return None
+
+    def readers(self, series: Series, kind: ObjectKind | None = None) -> list[Reader]:
+        """Return the KPIs (of objects of a kind) that read a series."""
+        return [
+            reader
+            for reader in self._readers.get(series.name, ())
+            if (kind is None or reader.definition.object_kind == kind)
+            and all(_matches(matcher, series) for matcher in reader.definition.where)
+        ]
+
+
+def kind_of(object_id: str) -> ObjectKind | None:
+    """Return an object's kind by its id, None when that is not `tenant/kind/name`."""
+    try:
+        return parse_object_id(object_id)[1]
+    except ValueError:
+        return None
+
+
+def definitions_of(kpis: Iterable[KpiDefinition], kind: ObjectKind) -> list[KpiDefinition]:
+    """Return the KPIs that objects of a kind have."""
+    return [definition for definition in kpis if definition.object_kind == kind]
+
+
+def _fill(rule: BindingRule, series: Series) -> str | None:
+    labels = dict(series.labels)
+    labels[NAME_LABEL] = series.name
+    wanted = _PLACEHOLDER.findall(rule.object_template)
+    if any(name not in labels for name in wanted):
+        return None
+    return _PLACEHOLDER.sub(lambda found: labels[found.group(1)], rule.object_template)
+
+
+def _matches(matcher: LabelMatcher, series: Series) -> bool:
+    value = series.name if matcher.label == NAME_LABEL else series.label(matcher.label) or ""
+    if matcher.regex:
+        return _compiled(matcher.value).fullmatch(value) is not None
+    return value == matcher.value
+
+
+@lru_cache(maxsize=1_024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)

@@ -1,0 +1,29 @@
+"""The one order in which an assessor's outputs of a tick are given out, whatever the number of shards."""
+
+from trimtab.domain.alarm import Alarm
+from trimtab.domain.assessment import Assessment, Trouble
+from trimtab.domain.command import CommandResult
+from trimtab.domain.input import AssessorOutput, Notice
+from trimtab.domain.kpi import Kpi
+
+OrderKey = tuple[int, str, str, int, str]
+
+
+def output_order(value: AssessorOutput) -> OrderKey:
+    """Return the sort key (end_ns, object id, name, kind of output, identity).
+
+    Equal keys only occur within one object, hence within one shard, whose own order a stable sort keeps.
+    """
+    match value:
+        case Kpi():
+            return (value.end_ns, value.object_id, value.name, 0, "")
+        case Assessment():
+            return (value.end_ns, value.object_id, value.objective, 1, "")
+        case Alarm():
+            return (value.changed_at_ns, value.object_id, value.objective, 2, "")
+        case Trouble():
+            return (value.at_ns, value.object_id, value.objective, 3, "")
+        case Notice():
+            return (value.at_ns, "", value.subject, 4, value.id)
+        case CommandResult():
+            return (value.at_ns, "", value.command_id, 5, "")

@@ -1,0 +1,368 @@
+"""Windows: rows wait in a lane until their granularity period is over, then become panes, and panes a value.
+
+A lane holds every (object, KPI) of one granularity, window and statistic, so that a tick is a handful of vector
+operations whatever the number of definitions. A window is open at its start and closed at its end:
+a sample taken at `end_ns` belongs to the window that ends there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from analytics.columns import LONG_AGO, NEVER, Column, Columns
+from analytics.kpi import Bools, Floats, Ints
+from trimtab.domain.kpi import KpiDefinition, Statistic
+from trimtab.domain.time import NS_PER_SECOND
+
+PANES_PER_WINDOW_MAX = 3_600
+SOURCES_PER_KPI_MAX = 4
+ROWS_WAITING_MAX = 5_000_000
+# So many empty windows in a row are given out one by one; a longer silence is skipped, and counted.
+SILENT_WINDOWS_MAX = 60
+# A newly seen object is not judged before its first whole window, at most so long.
+WARM_UP_MAX_NS = 30 * NS_PER_SECOND
+
+Indices = npt.NDArray[np.intp]
+InstanceKey = tuple[str, str]  # object id, KPI name
+
+
+class LaneKey(NamedTuple):
+    """What the windows of a lane have in common."""
+
+    granularity_ns: int
+    window_ns: int
+    statistic: Statistic
+
+
+@dataclass(slots=True)
+class Rows:
+    """Samples on their way into panes: the feed that they belong to, time (ns), value, and whether in doubt."""
+
+    feed: Ints
+    time: Ints
+    value: Floats
+    doubt: Bools
+
+    def __len__(self) -> int:
+        return len(self.feed)
+
+    def take(self, index: Indices | Bools) -> "Rows":
+        """Return the chosen rows."""
+        return Rows(self.feed[index], self.time[index], self.value[index], self.doubt[index])
+
+    def plus(self, other: "Rows") -> "Rows":
+        """Return these rows, then the others."""
+        if not len(self):
+            return other
+        if not len(other):
+            return self
+        return Rows(
+            np.concatenate((self.feed, other.feed)),
+            np.concatenate((self.time, other.time)),
+            np.concatenate((self.value, other.value)),
+            np.concatenate((self.doubt, other.doubt)),
+        )
+
+    @staticmethod
+    def none() -> "Rows":
+        """Return no rows."""
+        empty = np.zeros(0, dtype=np.int64)
+        return Rows(empty, empty, np.zeros(0), np.zeros(0, dtype=np.bool_))
+
+
+@dataclass(slots=True)
+class Closed:
+    """Windows that close together: `present` False where there is no value."""
+
+    instance: Indices
+    end_ns: Ints
+    value: Floats
+    present: Bools
+    samples: Ints
+    doubt: Bools
+
+
+def ceil_to(time_ns: Any, granularity_ns: int) -> Any:
+    """Return the end of the granularity period that a time (or an array of times) falls into."""
+    return -(-time_ns // granularity_ns) * granularity_ns
+
+
+class Lane:
+    """Keep the windows of one LaneKey. Subclasses say how a period's rows become panes, and panes a value."""
+
+    def __init__(self, key: LaneKey) -> None:
+        self.key = key
+        self.panes = key.window_ns // key.granularity_ns
+        self.instances = Columns(
+            {
+                "next_end": Column("i8", NEVER),
+                "first": Column("i8", 0),
+                "fresh": Column("?", 0),
+                "heard": Column("?", 0),
+                "object": Column("i8", 0),
+                "samples_min": Column("i8", 1),
+                "percentile": Column("f8", 100.0),
+                "separation": Column("i8", 1),
+                "beats": Column("i8", 0, SOURCES_PER_KPI_MAX),
+                "count": Column("i8", 0, self.panes),
+                "doubt": Column("i8", 0, self.panes),
+                **self._instance_columns(),
+            }
+        )
+        self.feeds = Columns(
+            {
+                "instance": Column("i8", 0),
+                "slot": Column("i8", 0),
+                "order": Column("i8", 0),
+                **self._feed_columns(),
+            }
+        )
+        self.definitions: dict[int, KpiDefinition] = {}
+        self.keys: dict[int, InstanceKey] = {}
+        self.numbers: dict[InstanceKey, int] = {}
+        self.feeds_of_slot = np.zeros((16, 1), dtype=np.int64)
+        self.feed_lists: dict[int, list[int]] = {}
+        self.log = Rows.none()
+        self.skipped = 0
+
+    def _instance_columns(self) -> dict[str, Column]:
+        return {}
+
+    def _feed_columns(self) -> dict[str, Column]:
+        return {}
+
+    def add_instance(self, object_id: str, object_number: int, definition: KpiDefinition) -> int:
+        """Make room for one (object, KPI); it has no window before `begin` or its first row."""
+        number = self.instances.allocate()
+        self.keys[number] = (object_id, definition.name)
+        self.numbers[self.keys[number]] = number
+        self.definitions[number] = definition
+        table = self.instances
+        table["object"][number] = object_number
+        table["samples_min"][number] = definition.samples_min
+        table["percentile"][number] = (
+            100.0 if definition.percentile is None else definition.percentile
+        )
+        table["separation"][number] = definition.separation
+        table["fresh"][number] = True
+        return number
+
+    def begin(self, number: int, at_ns: int) -> None:
+        """Let the windows of an instance begin now, although nothing has been heard of it."""
+        if self.instances["next_end"][number] == NEVER:
+            self.instances["next_end"][number] = ceil_to(at_ns, self.key.granularity_ns)
+            self.instances["first"][number] = at_ns
+
+    def remove_instance(self, number: int) -> None:
+        """Forget one (object, KPI), its feeds and their rows."""
+        gone = np.flatnonzero(self.feeds["instance"] == number) if number else np.zeros(0, np.intp)
+        for feed in gone.tolist():
+            self.remove_feed(feed)
+        self.definitions.pop(number)
+        del self.numbers[self.keys.pop(number)]
+        self.instances.release(number)
+
+    def add_feed(self, number: int, slot: int, series_id: int, role: int) -> int:
+        """Let a slot feed an instance; `role` 1 is the divisor's side of a ratio."""
+        feed = self.feeds.allocate()
+        self.feeds["instance"][feed] = number
+        self.feeds["slot"][feed] = slot
+        self.feeds["order"][feed] = series_id * 2 + role
+        self.feed_lists.setdefault(slot, []).append(feed)
+        self._tabulate(slot)
+        return feed
+
+    def remove_feed(self, feed: int) -> None:
+        """Forget a feed and the rows that came through it."""
+        slot = int(self.feeds["slot"][feed])
+        self.feed_lists[slot].remove(feed)
+        self._tabulate(slot)
+        if not self.feed_lists[slot]:
+            del self.feed_lists[slot]
+        self._drop_rows(feed)
+        self.feeds.release(feed)
+
+    def _drop_rows(self, feed: int) -> None:
+        if (self.log.feed == feed).any():
+            self.log = self.log.take(self.log.feed != feed)
+
+    def _tabulate(self, slot: int) -> None:
+        feeds = self.feed_lists[slot]
+        rows, width = self.feeds_of_slot.shape
+        if slot >= rows or len(feeds) > width:
+            grown = np.zeros((max(rows, 2 * slot), max(width, len(feeds))), dtype=np.int64)
+            grown[:rows, :width] = self.feeds_of_slot
+            self.feeds_of_slot = grown
+        self.feeds_of_slot[slot] = 0
+        self.feeds_of_slot[slot, : len(feeds)] = feeds
+
+    def add_source(self, number: int, beat: int) -> None:
+        """Note that a source (as a beat: source and object) vouches for an instance."""
+        beats = self.instances["beats"][number]
+        if beat not in beats and (room := np.flatnonzero(beats == 0)).size:
+            beats[room[0]] = beat
+
+    def take(self, slot: Ints, time: Ints, value: Floats, doubt: Bools, tick_ns: int) -> int:
+        """Let rows wait for their windows to close; return how many came after theirs had."""
+        if len(self.feeds) == 0:
+            return 0
+        known = slot < len(self.feeds_of_slot)
+        feeds = self.feeds_of_slot[np.where(known, slot, 0)]
+        row, column = np.nonzero(feeds)
+        if not len(row):
+            return 0
+        feed = feeds[row, column]
+        rows = Rows(feed, time[row], value[row], doubt[row])
+        instance = self.feeds["instance"][feed]
+        self._hear(instance, rows.time, tick_ns)
+        late = rows.time <= self.instances["next_end"][instance] - self.key.granularity_ns
+        lateness = int(np.count_nonzero(late))
+        self.log = self.log.plus(rows.take(~late) if lateness else rows)
+        return lateness
+
+    def _hear(self, instance: Ints, time: Ints, tick_ns: int) -> None:
+        table, granularity = self.instances, self.key.granularity_ns
+        fresh = table["fresh"][instance]
+        if fresh.any():
+            earliest = ceil_to(tick_ns, granularity) - SILENT_WINDOWS_MAX * granularity
+            ends = np.maximum(ceil_to(time[fresh], granularity), earliest)
+            np.minimum.at(table["next_end"], instance[fresh], ends)
+        unheard = ~table["heard"][instance]
+        if unheard.any():
+            numbers = instance[unheard]
+            table["first"][numbers] = NEVER
+            np.minimum.at(table["first"], numbers, time[unheard])
+            table["heard"][numbers] = True
+
+    def due(self, tick_ns: int, grace_ns: int, newest: Ints) -> Ints:
+        """Return, for each instance, up to where its windows may close.
+
+        That is the newest sample of a source that feeds it less one granularity, or, in silence, two
+        granularity periods and the grace behind the tick. `newest` is by beat.
+        """
+        granularity = self.key.granularity_ns
+        watermark = newest[self.instances["beats"]].max(axis=1) - granularity
+        limit: Ints = np.maximum(watermark, tick_ns - 2 * granularity - grace_ns)
+        return limit
+
+    def close(self, limit: Ints) -> Iterator[Closed]:
+        """Close windows in order, one of each instance at a time, as far as `limit` allows."""
+        self._skip_silence(limit)
+        while True:
+            closing = np.flatnonzero(self.instances["next_end"] <= limit)
+            if not closing.size:
+                return
+            yield self._close(closing)
+
+    def _close(self, closing: Indices) -> Closed:
+        table = self.instances
+        next_end = table["next_end"]
+        ends = next_end[closing].copy()
+        mask = np.zeros(len(next_end), dtype=np.bool_)
+        mask[closing] = True
+        column = (ends // self.key.granularity_ns) % self.panes
+        columns = np.zeros(len(next_end), dtype=np.int64)
+        columns[closing] = column
+        rows = self._ripe(mask)
+        instance = self.feeds["instance"][rows.feed]
+        first_role = self.feeds["order"][rows.feed] % 2 == 0
+        counted = np.bincount(instance[first_role], minlength=len(mask))
+        doubted = np.bincount(instance[rows.doubt], minlength=len(mask))
+        table["count"][closing, column] = counted[closing]
+        table["doubt"][closing, column] = doubted[closing]
+        self._fold(rows, instance, closing, columns)
+        next_end[closing] += self.key.granularity_ns
+        table["fresh"][closing] = False
+        value, present = self._read(closing, columns)
+        samples = table["count"][closing].sum(axis=1)
+        present &= samples >= table["samples_min"][closing]
+        doubt: Bools = table["doubt"][closing].sum(axis=1) > 0
+        return Closed(closing, ends, value, present, samples, doubt)
+
+    def _ripe(self, mask: Bools) -> Rows:
+        """Take the rows of the closing periods out of the log, by (instance, time, series), without duplicates.
+
+        Of two samples of one series at one time the first to arrive counts.
+        """
+        log = self.log
+        instance = self.feeds["instance"][log.feed]
+        ripe = mask[instance] & (log.time <= self.instances["next_end"][instance])
+        if ripe.all():
+            rows, self.log = log, Rows.none()
+        else:
+            rows, self.log, instance = log.take(ripe), log.take(~ripe), instance[ripe]
+        if not len(rows):
+            return rows
+        order = self.feeds["order"][rows.feed]
+        index = np.lexsort((order, rows.time, instance))
+        rows, order, instance = rows.take(index), order[index], instance[index]
+        again = np.zeros(len(rows), dtype=np.bool_)
+        again[1:] = (
+            (rows.time[1:] == rows.time[:-1])
+            & (order[1:] == order[:-1])
+            & (instance[1:] == instance[:-1])
+        )
+        return rows.take(~again) if again.any() else rows
+
+    def _skip_silence(self, limit: Ints) -> None:
+        granularity = self.key.granularity_ns
+        next_end = self.instances["next_end"]
+        behind = SILENT_WINDOWS_MAX * granularity
+        if not (next_end < limit - behind).any():
+            return
+        waiting = np.full(len(next_end), NEVER)
+        np.minimum.at(
+            waiting, self.feeds["instance"][self.log.feed], ceil_to(self.log.time, granularity)
+        )
+        target = np.minimum(limit // granularity * granularity - behind, waiting)
+        for number in np.flatnonzero(target > next_end).tolist():
+            self.skipped += int(target[number] - next_end[number]) // granularity
+            next_end[number] = target[number]
+            self._forget_panes(number)
+
+    def _forget_panes(self, number: int) -> None:
+        for name, column in self.instances.columns.items():
+            if column.width == self.panes and name != "beats":
+                self.instances[name][number] = column.fill
+
+    def warming(self, instance: Indices, end_ns: Ints) -> Bools:
+        """Return which windows began before anything could be known of their object."""
+        warm_up = min(self.key.window_ns, WARM_UP_MAX_NS)
+        warming: Bools = end_ns < self.instances["first"][instance] + warm_up
+        return warming
+
+    def chronological(self, columns: Ints) -> Ints:
+        """Return pane positions, oldest first, of windows whose newest pane is at `columns`."""
+        positions: Ints = (columns[:, None] + 1 + np.arange(self.panes)) % self.panes
+        return positions
+
+    def _fold(self, rows: Rows, instance: Ints, closing: Indices, columns: Ints) -> None:
+        raise TypeError("a lane of no statistic")
+
+    def _read(self, closing: Indices, columns: Ints) -> tuple[Floats, Bools]:
+        raise TypeError("a lane of no statistic")
+
+    def extra_state(self, instances: dict[int, int], feeds: dict[int, int]) -> dict[str, Any]:
+        """Return what a subclass keeps beside the columns; numbers are translated by the two maps."""
+        return {}
+
+    def load_extra(
+        self, state: dict[str, Any], instances: dict[int, int], feeds: dict[int, int]
+    ) -> None:
+        """Take back what `extra_state` gave, for the instances and feeds that still exist."""
+
+
+def period_starts(instance: Ints) -> Indices:
+    """Return where each group of equal, adjacent numbers begins."""
+    changed = np.ones(len(instance), dtype=np.bool_)
+    changed[1:] = instance[1:] != instance[:-1]
+    return np.flatnonzero(changed)
+
+
+def oldest_kept(next_end: Ints, granularity_ns: int, window_ns: int) -> Ints:
+    """Return the time after which rows still belong to a window to come or just closed."""
+    oldest: Ints = np.where(next_end == NEVER, LONG_AGO, next_end - granularity_ns - window_ns)
+    return oldest
