@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.samples import SampleFlag
@@ -105,7 +106,7 @@ def until() -> Callable[[Callable[[], Any]], Awaitable[None]]:
 
     async def wait(true: Callable[[], Any]) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not true():
+            while not true():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     return wait
@@ -165,7 +166,7 @@ async def _answer(page: Page, reader: asyncio.StreamReader, writer: asyncio.Stre
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., Any]]:
+def serve() -> Callable[..., Any]:
     """Serve a page over real HTTP for the length of a block; what it holds may be changed meanwhile."""
 
     @asynccontextmanager
@@ -178,4 +179,26 @@ def serve() -> Iterator[Callable[..., Any]]:
         finally:
             listener.close()
 
-    yield server
+    return server
+
+
+@pytest.fixture
+def served() -> Callable[..., Any]:
+    """Serve an ASGI application over real HTTP for the length of a block."""
+
+    @asynccontextmanager
+    async def server(app: Any, port: int) -> AsyncIterator[None]:
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=port, log_level="error", lifespan="off", interface="asgi3"
+        )
+        running = uvicorn.Server(config)
+        task = asyncio.create_task(running._serve())
+        try:
+            while not running.started:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            yield
+        finally:
+            running.should_exit = True
+            await task
+
+    return server

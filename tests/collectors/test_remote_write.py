@@ -12,7 +12,6 @@ from typing import Any
 import cramjam
 import httpx2
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -241,28 +240,9 @@ def test_damaged_bytes_are_refused_not_tripped_over(data: st.DataObject) -> None
     assert len(request.key) == len(request.value) == len(request.time_ns)
 
 
-@asynccontextmanager
-async def served(collector: RemoteWriteCollector, port: int) -> AsyncIterator[None]:
-    config = uvicorn.Config(
-        collector.asgi,
-        host="127.0.0.1",
-        port=port,
-        log_level="error",
-        lifespan="off",
-        interface="asgi3",
-    )  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
-
-
 @pytest.mark.skipif(which("prometheus") is None, reason="Debian's prometheus is not installed")
 async def test_a_real_prometheus_writes_to_it(
-    journal, clock, running, until, serve, free_port, tmp_path: Path
+    journal, clock, running, until, serve, served, free_port, tmp_path: Path
 ) -> None:
     collector = receiver(journal, clock, drop="scrape_.*")
     async with serve('a_total{x="1"} 5\nb NaN\n') as page:
@@ -278,9 +258,9 @@ remote_write: [{{url: "http://127.0.0.1:{free_port}/api/v1/write", queue_config:
             "prometheus", f"--config.file={settings_file}", f"--storage.tsdb.path={tmp_path / 'data'}",
             "--web.listen-address=127.0.0.1:0", "--log.level=error",
         ]  # fmt: skip
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: ASYNC220
         try:
-            async with running(collector, journal), served(collector, free_port):
+            async with running(collector, journal), served(collector.asgi, free_port):
                 await until(lambda: len(journal.values("a_total")) >= 3)
                 page.status = "500 gone"
                 await until(

@@ -66,7 +66,7 @@ async def reflecting(reflector: Reflector) -> AsyncIterator[str]:
         lambda: reflector, local_addr=("127.0.0.1", 0)
     )
     try:
-        yield "127.0.0.1:%d" % transport.get_extra_info("sockname")[1]
+        yield f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
     finally:
         transport.close()
 
@@ -114,7 +114,8 @@ async def test_round_trip_where_a_clock_is_not(
     reflector = Reflector(theirs)
     reflector.shift_seconds = 1_000.0
     async with reflecting(reflector) as address:
-        async with running(sender(journal, clock, address, synchronised=ours), journal):
+        probing = sender(journal, clock, address, synchronised=ours)
+        async with running(probing, journal):
             await until(lambda: len(journal.values("probe_delay_seconds")) >= 10)
     directions = {s.label("direction") for s, _, _ in journal.rows("probe_delay_seconds")}
     assert directions == {"round_trip"}
