@@ -17,7 +17,7 @@ class Exposition:
         """Start a family: `kind` is gauge, counter or summary."""
         self._lines.append(f"# HELP {name} {text}\n# TYPE {name} {kind}")
 
-    def sample(self, name: str, value: float, **labels: str) -> None:
+    def sample(self, name: str, value: float, /, **labels: str) -> None:
         """Add a sample of the family that was started last."""
         pairs = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
         self._lines.append(f"{name}{{{pairs}}} {value!r}" if pairs else f"{name} {value!r}")

@@ -53,8 +53,8 @@ def judge(second: Second) -> tuple[float | None, bool]:
         return None, True
     rank = math.ceil(DELAY_PERCENTILE * received) - 1
     p95 = sorted(second.delays_ns)[rank] / _NS
-    loss_ratio = 1.0 - received / second.sent
-    return p95, loss_ratio > LOSS_BOUND_RATIO or p95 > DELAY_BOUND_SECONDS
+    lost_packets = second.sent - received
+    return p95, lost_packets > LOSS_BOUND_RATIO * second.sent or p95 > DELAY_BOUND_SECONDS
 
 
 class Service:

@@ -71,7 +71,7 @@ def test_the_truth_is_kept_by_second_and_counts_what_was_lost(lab):
 
     def fine(seconds: list[dict]) -> bool:
         return (
-            bool(seconds)
+            len(seconds) > 2
             and not seconds[-1]["lost"]
             and seconds[-1]["received"] == seconds[-1]["sent"]
         )
