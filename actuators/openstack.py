@@ -201,7 +201,11 @@ class OpenStack:
             warnings.simplefilter("ignore")
             import openstack
 
+            from actuators.openstack_transport import BoundedTransport
+
             connection = openstack.connect(cloud=config.cloud, **given)
+            for scheme in ("http://", "https://"):
+                connection.session.session.mount(scheme, BoundedTransport(config.timeout_seconds))
             nova = connection.compute
         nova.connect_retries = 0
         nova.status_code_retries = 0

@@ -39,7 +39,7 @@ class Record:
         self._writing = asyncio.Lock()
 
     async def submit(self, action: Action) -> Submission:
-        """Append a line and sync it. A file that can't be opened or is full refuses; a torn write is UNKNOWN."""
+        """Append a line and sync it. A file that can't be written refuses; a line cut off or not synced is UNKNOWN."""
         line = {
             "format": FORMAT,
             "at": rfc3339(self._clock.now_ns()),
@@ -90,6 +90,10 @@ class Record:
             torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
             whole = b"\n" + blob if torn else blob  # a line that a crash cut off stays by itself
             written = os.write(descriptor, whole)
+        except OSError as error:  # nothing of the line was written
+            os.close(descriptor)
+            return SubmissionOutcome.REFUSED, str(error)
+        try:
             os.fsync(descriptor)
         except OSError as error:
             return SubmissionOutcome.UNKNOWN, str(error)
