@@ -14,12 +14,12 @@ from analytics.columns import Columns
 from analytics.lanes import rows_from, rows_state
 from analytics.packing import pack, unpack
 from analytics.series_table import Beats, Counters, SeriesTable
+from analytics.topology import topology_from, topology_state
 from analytics.windows import LaneKey
-from trimtab.domain import codec
 from trimtab.domain.configuration import Configuration
 from trimtab.domain.input import AssessorOutput
 from trimtab.domain.kpi import Statistic
-from trimtab.domain.managed_object import InventoryChange, RelationKind, Topology
+from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.series import Series
 from trimtab.errors import JournalCorrupt
@@ -148,30 +148,6 @@ def merged(batches: list[SampleBatch]) -> list[SampleBatch]:
             )
         found.append(batch)
     return found
-
-
-def topology_state(topology: Topology) -> dict[str, Any]:
-    """Return a topology as JSON types."""
-    return {
-        "objects": [codec.to_plain(item) for item in topology.objects.values()],
-        "aliases": [
-            [source, native, [codec.to_plain(claim) for claim in claims]]
-            for (source, native), claims in topology.aliases.items()
-        ],
-        "relations": [
-            [subject, kind.value, list(targets)]
-            for (subject, kind), targets in topology.relations.items()
-        ],
-    }
-
-
-def topology_from(state: dict[str, Any]) -> Topology:
-    """Return the topology that `topology_state` described, its values decoded already."""
-    return Topology(
-        objects={item.id: item for item in state["objects"]},
-        aliases={(source, native): claims for source, native, claims in state["aliases"]},
-        relations={(s, RelationKind(kind)): targets for s, kind, targets in state["relations"]},
-    )
 
 
 def export(catalogue: Catalogue) -> dict[str, Any]:

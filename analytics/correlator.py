@@ -1,0 +1,374 @@
+"""The Correlator: which troubles belong together, and which objects explain them.
+
+Troubles accumulate; ticks conclude.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from analytics.binding import kind_of
+from analytics.cause import find_causes, is_service, layer_of
+from analytics.topology import Dependencies, edges_of, topology_from, topology_state
+from trimtab.domain import codec
+from trimtab.domain.assessment import FulfilmentStatus, Trouble
+from trimtab.domain.configuration import Configuration
+from trimtab.domain.context import Context
+from trimtab.domain.identity import content_id
+from trimtab.domain.incident import Incident, IncidentState
+from trimtab.domain.input import CorrelatorInput, Numbered, Tick
+from trimtab.domain.kpi import KpiDefinition
+from trimtab.domain.managed_object import InventoryChange, ObjectKind, Topology
+from trimtab.domain.time import NS_PER_SECOND
+from trimtab.errors import JournalCorrupt
+
+SNAPSHOT_FORMAT = 1
+TROUBLES_MAX = 100_000
+INCIDENTS_OPEN_MAX = 1_000
+# Without a service objective to go by: how long what is over may still show above.
+LINGER_MIN_NS = 10 * NS_PER_SECOND
+# A cause may be noticed so much later than what it does: another window, another source.
+LATE_SLACK_NS = 30 * NS_PER_SECOND
+
+Key = tuple[str, str]  # object id, objective
+
+
+@dataclass(slots=True)
+class Open:
+    """An incident under way: its last words, and the troubles that it was made of."""
+
+    incident: Incident
+    first: Key
+    members: set[Key] = field(default_factory=set)
+
+
+class Correlator:
+    """Implement Machine[CorrelatorInput, Incident] for one administrative domain."""
+
+    def __init__(self) -> None:
+        self.topology = Topology()
+        self.dependencies = Dependencies()
+        self.configuration: Configuration | None = None
+        self.troubles: dict[Key, Trouble] = {}
+        self.ended: dict[Key, tuple[Trouble, int]] = {}
+        self.open: list[Open] = []
+        self.linger_ns = LINGER_MIN_NS
+        self.tick_ns = 0
+        self.refused = 0
+
+    def step(self, inputs: Sequence[Numbered[CorrelatorInput]], now: int) -> list[Incident]:
+        """Take inputs in order; every tick among them gives out the incidents that changed."""
+        outputs: list[Incident] = []
+        for item in inputs:
+            match item.value:
+                case Trouble() as trouble:
+                    self._take_trouble(trouble)
+                case Tick(at_ns):
+                    self.tick_ns = max(self.tick_ns, at_ns)
+                    outputs.extend(self._conclude())
+                case InventoryChange() as change:
+                    self._take_inventory(change)
+                case Configuration() as configuration:
+                    self._configure(configuration)
+                case _:
+                    pass
+        return outputs
+
+    def snapshot(self) -> bytes:
+        """Return the whole state; equal states give equal bytes."""
+        state = {
+            "format": SNAPSHOT_FORMAT,
+            "tick_ns": self.tick_ns,
+            "linger_ns": self.linger_ns,
+            "refused": self.refused,
+            "configuration": codec.to_plain(self.configuration),
+            "topology": topology_state(self.topology),
+            "dependencies": self.dependencies.state(),
+            "troubles": [codec.to_plain(item) for _, item in sorted(self.troubles.items())],
+            "ended": [[codec.to_plain(item), at] for _, (item, at) in sorted(self.ended.items())],
+            "open": [
+                [codec.to_plain(item.incident), item.first, sorted(item.members)]
+                for item in self.open
+            ],
+        }
+        return json.dumps(state, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+    @classmethod
+    def restore(cls, blob: bytes) -> Self:
+        """Return a correlator in the state of a snapshot. Raises JournalCorrupt when its format is unknown."""
+        state: dict[str, Any] = json.loads(blob)
+        if state.get("format") != SNAPSHOT_FORMAT:
+            raise JournalCorrupt(f"correlator snapshot format {state.get('format')} is unknown")
+        machine = cls()
+        machine.tick_ns, machine.linger_ns = state["tick_ns"], state["linger_ns"]
+        machine.refused = state["refused"]
+        if state["configuration"] is not None:
+            machine.configuration = codec.from_plain(state["configuration"])
+        topology = state["topology"]
+        topology["objects"] = [codec.from_plain(item) for item in topology["objects"]]
+        topology["aliases"] = [
+            (source, native, [codec.from_plain(claim) for claim in claims])
+            for source, native, claims in topology["aliases"]
+        ]
+        machine.topology = topology_from(topology)
+        machine.dependencies = Dependencies.from_state(state["dependencies"])
+        for plain in state["troubles"]:
+            trouble = codec.from_plain(plain)
+            machine.troubles[key_of(trouble)] = trouble
+        for plain, at_ns in state["ended"]:
+            trouble = codec.from_plain(plain)
+            machine.ended[key_of(trouble)] = (trouble, at_ns)
+        machine.open = [
+            Open(codec.from_plain(incident), (first[0], first[1]), {(o, n) for o, n in members})
+            for incident, first, members in state["open"]
+        ]
+        return machine
+
+    def _configure(self, configuration: Configuration) -> None:
+        before = self.configuration
+        if before is not None:
+            gone = _declared(before) - _declared(configuration)
+            self.topology.apply(
+                InventoryChange(
+                    "configuration", self.tick_ns, removed_object_ids=tuple(sorted(gone))
+                )
+            )
+        self.configuration = configuration
+        self.linger_ns = linger_of(configuration)
+        self._take_inventory(configuration.inventory)
+
+    def _take_inventory(self, change: InventoryChange) -> None:
+        self.topology.apply(change)
+        services = self.configuration.services if self.configuration else ()
+        self.dependencies.update(edges_of(self.topology, services), self.tick_ns)
+        for gone in change.removed_object_ids:
+            for key in [key for key in self.troubles if key[0] == gone]:
+                del self.troubles[key]
+
+    def _take_trouble(self, trouble: Trouble) -> None:
+        key = key_of(trouble)
+        before = self.troubles.get(key)
+        if trouble.status is FulfilmentStatus.FULFILLED:
+            if before is not None:
+                del self.troubles[key]
+                self.ended[key] = (before, trouble.at_ns)
+            return
+        if before is None and len(self.troubles) >= TROUBLES_MAX:
+            self.refused += 1
+            return
+        if before is not None and not trouble.active and self._was_active(key, before):
+            # Silence says nothing new about a trouble: keep what was last known of it.
+            trouble = replace(
+                trouble, since_ns=before.since_ns, value=before.value, confidence=before.confidence
+            )
+        self.troubles[key] = trouble
+        self.ended.pop(key, None)
+
+    def _was_active(self, key: Key, before: Trouble) -> bool:
+        return before.active or any(key in item.members for item in self.open)
+
+    def _conclude(self) -> list[Incident]:
+        self.dependencies.expire(self.tick_ns, self.linger_ns)
+        horizon = self.tick_ns - self.linger_ns
+        self.ended = {key: item for key, item in self.ended.items() if item[1] >= horizon}
+        held = {key for item in self.open for key in item.members}
+        members = {
+            key: trouble for key, trouble in self.troubles.items() if trouble.active or key in held
+        }
+        if not members and not self.open:
+            return []
+        groups = self._groups(members)
+        return self._match(groups, members)
+
+    def _groups(self, members: dict[Key, Trouble]) -> list[set[Key]]:
+        """Return which troubles belong together: those on one path of dependency, and unexplained services that share
+        what carries them."""
+        objects = sorted({key[0] for key in members})
+        parent = {name: name for name in objects}
+
+        def root(name: str) -> str:
+            while parent[name] != name:
+                name = parent[name]
+            return name
+
+        def join(one: str, other: str) -> None:
+            low, high = sorted((root(one), root(other)))
+            parent[high] = low
+
+        for name in objects:
+            for below in self.dependencies.support_of(name):
+                if below in parent and below != name:
+                    join(name, below)
+        self._join_alike(objects, join)
+        explained = {root(name) for name in objects if not is_service(name)}
+        carriers: dict[str, str] = {}
+        for name in objects:
+            if root(name) in explained:
+                continue
+            for below in self.dependencies.support_of(name):
+                join(name, carriers.setdefault(below, name))
+        groups: dict[str, set[Key]] = {}
+        for key in sorted(members):
+            groups.setdefault(root(key[0]), set()).add(key)
+        return [groups[name] for name in sorted(groups)]
+
+    def _join_alike(self, objects: list[str], join: Any) -> None:
+        """Put parts of one VNF together: what ails one is seldom unrelated to what ails its sibling."""
+        first: dict[str, str] = {}
+        for name in objects:
+            if kind_of(name) is ObjectKind.VNFC:
+                for group in sorted(self.dependencies.groups_of(name)):
+                    join(name, first.setdefault(group, name))
+
+    def _match(self, groups: list[set[Key]], members: dict[Key, Trouble]) -> list[Incident]:
+        """Give each group the incident that it continues, or a new one; end the others."""
+        outputs: list[Incident] = []
+        free = list(self.open)
+        continued: list[Open] = []
+        for group in groups:
+            related = [item for item in free if item.members & group]
+            chosen = next((item for item in related if item.first in group), None)
+            chosen = chosen or (related[0] if related else None)
+            if chosen is not None:
+                free.remove(chosen)
+                chosen.members = group
+                continued.append(chosen)
+        taken = {id_ for item in continued for id_ in item.members}
+        for item in free:
+            outputs.append(self._resolved(item.incident))
+        for group in groups:
+            if not group & taken and any(members[key].active for key in group):
+                if len(continued) < INCIDENTS_OPEN_MAX:
+                    continued.append(self._opened(group, members))
+                else:
+                    self.refused += 1
+        self.open = continued
+        for item in continued:
+            fresh = self._described(item, members)
+            if fresh is not None:
+                item.incident = fresh
+                outputs.append(fresh)
+        return sorted(outputs, key=lambda incident: (incident.opened_at_ns, incident.id))
+
+    def _opened(self, group: set[Key], members: dict[Key, Trouble]) -> Open:
+        first = min(
+            (key for key in group if members[key].active),
+            key=lambda key: (members[key].since_ns, layer_of(key[0]), key),
+        )
+        trouble = members[first]
+        identity = content_id("incident", trouble.object_id, trouble.symptom, trouble.since_ns)
+        if any(item.incident.id == identity for item in self.open):
+            identity = content_id("incident", trouble.object_id, trouble.symptom, self.tick_ns)
+        incident = Incident(
+            context=Context(identity, trouble.context.id),
+            id=identity,
+            state=IncidentState.OPEN,
+            opened_at_ns=self.tick_ns,
+            changed_at_ns=-1,
+            services=(),
+            alarm_ids=(),
+            troubled=(),
+            causes=(),
+        )
+        return Open(incident, first, group)
+
+    def _resolved(self, incident: Incident) -> Incident:
+        return replace(
+            incident,
+            state=IncidentState.RESOLVED,
+            changed_at_ns=self.tick_ns,
+            resolved_at_ns=self.tick_ns,
+        )
+
+    def _described(self, item: Open, members: dict[Key, Trouble]) -> Incident | None:
+        """Return the incident as it stands now, None when that is what was said last."""
+        by_object: dict[str, list[Trouble]] = {}
+        for key in sorted(item.members):
+            by_object.setdefault(key[0], []).append(members[key])
+        over: dict[str, list[Trouble]] = {}
+        for (name, _), (trouble, _) in sorted(self.ended.items()):
+            if trouble.active:
+                over.setdefault(name, []).append(trouble)
+        alarms = {member.alarm_id for key in item.members if (member := members[key]).alarm_id}
+        before = item.incident
+        fresh = replace(
+            before,
+            services=tuple(name for name in sorted(by_object) if is_service(name)),
+            alarm_ids=tuple(sorted(alarm for alarm in alarms if alarm)),
+            troubled=tuple(sorted(by_object)),
+            causes=find_causes(by_object, over, self.dependencies, LATE_SLACK_NS, self._unit_of),
+            unknown=self._unknown(by_object),
+        )
+        if fresh == before and before.changed_at_ns >= 0:
+            return None
+        return replace(fresh, changed_at_ns=self.tick_ns)
+
+    def _unit_of(self, trouble: Trouble) -> str:
+        kind = kind_of(trouble.object_id)
+        kpi = next(
+            (
+                objective.kpi
+                for objective in (self.configuration.objectives if self.configuration else ())
+                if objective.name == trouble.objective and objective.object_kind == kind
+            ),
+            "",
+        )
+        return next(
+            (item.unit for item in self._kpis() if (item.object_kind, item.name) == (kind, kpi)), ""
+        )
+
+    def _kpis(self) -> tuple[KpiDefinition, ...]:
+        return self.configuration.kpis if self.configuration else ()
+
+    def _unknown(self, troubled: Iterable[str]) -> tuple[str, ...]:
+        """Return the objects beneath the troubled ones of which nothing at all is known."""
+        silent: dict[str, int] = {}
+        for (name, _), trouble in self.troubles.items():
+            if trouble.status is FulfilmentStatus.INDETERMINATE:
+                silent[name] = silent.get(name, 0) + 1
+        if not silent:
+            return ()
+        below = {name for above in troubled for name in self.dependencies.support_of(above)}
+        return tuple(
+            name
+            for name in sorted(below & silent.keys())
+            if not is_service(name) and silent[name] >= self._objectives_of(name)
+        )
+
+    def _objectives_of(self, object_id: str) -> int:
+        if self.configuration is None:
+            return 0
+        kind = kind_of(object_id)
+        measured = {item.name for item in self._kpis() if item.object_kind == kind}
+        return sum(
+            item.kpi in measured
+            and (
+                item.object_id == object_id or (item.object_id is None and item.object_kind == kind)
+            )
+            for item in self.configuration.objectives
+        )
+
+
+def key_of(trouble: Trouble) -> Key:
+    """Return what tells two troubles apart: whose, and by which objective."""
+    return trouble.object_id, trouble.objective or trouble.symptom
+
+
+def linger_of(configuration: Configuration) -> int:
+    """Return how long a trouble that ended may still show in the services above it: their window, and the hold."""
+    windows = {
+        (item.object_kind, item.name): item.window_ns + 3 * item.granularity_ns
+        for item in configuration.kpis
+    }
+    spans = [
+        windows.get((item.object_kind, item.kpi), 0) + item.clear_after_ns
+        for item in configuration.objectives
+        if item.object_kind is ObjectKind.SERVICE
+    ]
+    return max([LINGER_MIN_NS, *(span + configuration.late_after_ns for span in spans)])
+
+
+def _declared(configuration: Configuration) -> set[str]:
+    services = {service.id for service in configuration.services}
+    return services | {item.id for item in configuration.inventory.objects}
