@@ -187,7 +187,7 @@ Streamed: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One output of the loop; `id` is its sequence number in the journal, which only grows."""
+    """One output of the loop; `id` is the number it was taken in under, which only grows."""
 
     id: int
     value: Streamed

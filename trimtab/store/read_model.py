@@ -53,8 +53,8 @@ EVENTS_PER_READ_MAX = 10_000
 class ReadModel:
     """Implements `ports.Store`: one thread writes by `apply`, any thread asks.
 
-    Every value has the sequence number of its own frame, so that it does not matter how frames were grouped,
-    and an event keeps its id when the model is rebuilt. Every call may raise StoreError.
+    Every value has a number of its own that grows in journal order, so that it does not matter how values are
+    grouped into calls, and an event keeps its id when the model is rebuilt. Every call may raise StoreError.
     """
 
     def __init__(self, path: Path, retention: Retention | None = None) -> None:
@@ -63,6 +63,7 @@ class ReadModel:
         self._database = Database(path)
         self._projection = Projection(self._database.writer)
         self._position = self._meta("position", -1)
+        self._taken = self._meta("taken", 0)
         self._news = threading.Condition()
 
     def position(self) -> int:
@@ -70,7 +71,7 @@ class ReadModel:
         return self._position
 
     def apply(self, seq: int, now: int, values: Sequence[object]) -> None:
-        """Take in values that were journaled one after another, the first under `seq`."""
+        """Take in values in order, the first under number `seq`, the next under `seq + 1`, and so on."""
         self._take((seq + index, now, value) for index, value in enumerate(values))
 
     def apply_frames(self, frames: Iterable[Frame]) -> None:
@@ -256,22 +257,23 @@ class ReadModel:
 
     def _take(self, numbered: Iterable[tuple[int, int, object]]) -> None:
         position = self._position
-        every = self._retention.every_frames
+        taken = self._taken
         with self._database.writing() as connection:
             for seq, now, value in numbered:
                 if seq <= position:
                     continue
-                if seq // every != max(position, 0) // every:
-                    prune(connection, self._retention, now)
                 self._projection.write(seq, now, value)
                 position = seq
-            connection.execute(
-                "INSERT INTO meta VALUES ('position', ?)"
-                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (position,),
+                taken += 1
+                # By count, not by time: a rebuilt model is pruned at the same values.
+                if taken % self._retention.every_values == 0:
+                    prune(connection, self._retention, now)
+            connection.executemany(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+                [("position", position), ("taken", taken)],
             )
         with self._news:
-            self._position = position
+            self._position, self._taken = position, taken
             self._news.notify_all()
 
     def _meta(self, name: str, default: int) -> int:

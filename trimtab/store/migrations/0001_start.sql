@@ -197,7 +197,7 @@ CREATE TABLE commands (
 
 CREATE INDEX commands_in_order ON commands (at_ns, id);
 
--- What the event stream sends; `seq` is the output's number in the journal and the event's id.
+-- What the event stream sends; `seq` is the number it was taken in under and the event's id.
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
     body TEXT NOT NULL
