@@ -7,13 +7,14 @@ from fastapi import APIRouter, Query
 from api.context import Caller, Source
 from api.orders import Ordering, OrderView
 from api.paging import Paging
-from api.ports import ActionFilter, Assurance
+from api.ports import Assurance
 from api.problem import not_found
 from api.responses import ORDERS, READS
 from api.scopes import Principal
 from api.views import ActionView, ListView, next_cursor
 from trimtab.domain.action import Action, ActionState
 from trimtab.domain.command import CommandKind
+from trimtab.store.questions import ActionFilter
 
 router = APIRouter(prefix="/api/v1/actions", tags=["actions"])
 

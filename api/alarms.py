@@ -7,13 +7,14 @@ from fastapi import APIRouter, Query
 from api.context import Caller, Source
 from api.orders import Ordering, OrderView
 from api.paging import Paging
-from api.ports import AlarmFilter, Assurance
+from api.ports import Assurance
 from api.problem import not_found
 from api.responses import ORDERS, READS
 from api.scopes import Principal
 from api.views import AlarmView, ListView, next_cursor
 from trimtab.domain.alarm import Alarm, AlarmState, PerceivedSeverity
 from trimtab.domain.command import CommandKind
+from trimtab.store.questions import AlarmFilter
 
 router = APIRouter(prefix="/api/v1/alarms", tags=["alarms"])
 

@@ -28,7 +28,8 @@ from api import (
 )
 from api.auth import Guard, Keyring
 from api.body_limit import BodyLimit
-from api.console import pages
+from api.console import assets, pages
+from api.console.rendering import error_page
 from api.context import ApiContext, Subscribers
 from api.headers import SecurityHeaders
 from api.mounts import Mount, Mounts
@@ -41,7 +42,7 @@ ROUTERS = (
     health.router, services.router, incidents.router, alarms.router, decisions.router,
     actions.router, verifications.router, loop.router, inventory.router, explain.router,
     events.router, mef_alarm.router, mef_performance.router, tmf_service.router,
-    sls_results.router, pages.router,
+    sls_results.router, pages.router, assets.router,
 )  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def create_app(
     app.state.context = context
     for router in ROUTERS:
         app.include_router(router)
-    problem.install(app)
+    problem.install(app, error_page)
     openapi.install(app)
     # The last added is the outermost: headers on every answer, then who it is; mounts bound their own bodies.
     app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query
 
 from api.context import Caller, Source
 from api.paging import Paging
-from api.ports import DecisionFilter
 from api.problem import not_found
 from api.responses import READS
 from api.views import DecisionView, ListView, next_cursor
 from trimtab.domain.decision import DecisionOutcome
+from trimtab.store.questions import DecisionFilter
 
 router = APIRouter(prefix="/api/v1/decisions", tags=["decisions"], responses=READS)
 

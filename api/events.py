@@ -13,7 +13,6 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.context import ApiContext, Caller, Context
-from api.ports import AlarmFilter, IncidentFilter, PageRequest, Streamed
 from api.problem import ApiError
 from api.responses import READS
 from api.scopes import Principal
@@ -38,6 +37,7 @@ from trimtab.domain.decision import Decision
 from trimtab.domain.incident import Incident, IncidentState
 from trimtab.domain.time import rfc3339
 from trimtab.domain.verification import Verification
+from trimtab.store.questions import AlarmFilter, IncidentFilter, PageRequest, Streamed
 
 EVENTS_PER_READ_MAX = 500
 SNAPSHOT_ITEMS_MAX = 1_000

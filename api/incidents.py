@@ -6,12 +6,12 @@ from fastapi import APIRouter, Query
 
 from api.context import Caller, Source
 from api.paging import Paging
-from api.ports import IncidentFilter
 from api.problem import not_found
 from api.responses import READS
 from api.views import IncidentView, ListView, next_cursor
 from api.visibility import incident_for
 from trimtab.domain.incident import IncidentState
+from trimtab.store.questions import IncidentFilter
 
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"], responses=READS)
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from api.context import Caller, Source
 from api.orders import Ordering, Orders, OrderView
-from api.ports import Assurance, IncidentFilter, PageRequest
+from api.ports import Assurance
 from api.responses import ORDERS, READS
 from api.scopes import Principal
 from api.views import LoopView, View
@@ -12,6 +12,7 @@ from api.visibility import provider_only
 from trimtab.domain.assessment import FulfilmentStatus
 from trimtab.domain.command import CommandKind
 from trimtab.domain.incident import IncidentState
+from trimtab.store.questions import IncidentFilter, PageRequest
 
 INCIDENTS_LOOKED_AT = 50
 

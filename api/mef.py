@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from api.instants import instant
-from api.ports import Page, PageRequest, Span
 from api.problem import MEF_MEDIA_TYPE, ApiError, FieldProblem
+from trimtab.store.questions import Page, PageRequest, Span
 
 PAGE_SIZE_MAX = 500
 OFFSET_MAX = 1_000_000

@@ -20,13 +20,14 @@ from api.mef_words import (
     SEVERITIES,
 )
 from api.metric_names import metric_name
-from api.ports import AlarmFilter, Assurance, ObjectiveState, Page
+from api.ports import Assurance
 from api.problem import not_found
 from api.scopes import Principal
 from trimtab.domain.alarm import Alarm, AlarmState, AlarmType, PerceivedSeverity
 from trimtab.domain.managed_object import ObjectKind, parse_object_id
 from trimtab.domain.service import Comparator
 from trimtab.domain.time import rfc3339
+from trimtab.store.questions import AlarmFilter, ObjectiveState, Page
 
 PREFIX = "/mefApi/legato/alarmManagement/v3"
 SYSTEM_ID = "trimtab"

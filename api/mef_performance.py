@@ -13,12 +13,12 @@ from starlette.responses import Response
 from api.context import ApiContext, Caller, Context, base_url
 from api.mef import ERRORS, PAGING, Parameter, Query, answer, answer_page, later, times
 from api.mef_words import OUTPUT_FORMATS, REPORT_STATES, RESULT_FORMATS
-from api.ports import ObjectiveState, Page, Span
 from api.problem import not_found
 from api.scopes import Principal
 from api.sls_results import CONFIGURATION_TYPE, result_body
 from trimtab.domain.identity import content_id
 from trimtab.domain.time import NS_PER_SECOND, rfc3339
+from trimtab.store.questions import ObjectiveState, Page, Span
 
 PREFIX = "/mefApi/legato/performanceMonitoring/v5"
 GRANULARITIES = ((1, "MIN", 60), (15, "MIN", 900), (1, "HOUR", 3_600))
@@ -142,9 +142,16 @@ def _matches(report: Report, query: Query, context: ApiContext) -> bool:
     }
     return (
         all(query.text(name) in {None, value} for name, value in exact.items())
-        and query.span("creationDateTime").holds(context.started_ns)
-        and query.span("reportingTimeframe.startDate").holds(report.start_ns)
-        and query.span("reportingTimeframe.endDate").holds(report.end_ns)
+        and holds(query.span("creationDateTime"), context.started_ns)
+        and holds(query.span("reportingTimeframe.startDate"), report.start_ns)
+        and holds(query.span("reportingTimeframe.endDate"), report.end_ns)
+    )
+
+
+def holds(span: Span, at_ns: int) -> bool:
+    """Return whether a time lies within the bounds, which are exclusive (MEF's `.gt` and `.lt`)."""
+    return (span.after_ns is None or at_ns > span.after_ns) and (
+        span.before_ns is None or at_ns < span.before_ns
     )
 
 
@@ -180,7 +187,7 @@ def find_body(report: Report, context: ApiContext) -> dict[str, Any]:
 async def full_body(report: Report, context: ApiContext, base: str) -> dict[str, Any]:
     """Return W143's PerformanceReport; periods of which nothing is known are left out."""
     period_ns = report.granularity[2] * NS_PER_SECOND
-    within = Span(after_ns=report.start_ns, before_ns=report.end_ns + 1)
+    within = Span(after_ns=report.start_ns, before_ns=report.end_ns)
     found = await context.assurance.measurements(
         report.service_id, report.item.objective.name, period_ns, within, PERIODS_MAX
     )

@@ -8,9 +8,9 @@ from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
 from api.context import context_of
-from api.ports import Page, PageRequest, Position
 from api.problem import ApiError, FieldProblem
 from api.settings import PAGE_SIZE_MAX
+from trimtab.store.questions import Page, PageRequest, Position
 
 CURSOR_CHARACTERS_MAX = 512
 

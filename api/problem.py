@@ -1,7 +1,7 @@
 """Errors in the dialect of the resource they come from: RFC 9457, MEF LSO, or TM Forum."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -124,52 +124,66 @@ def _tmf_body(error: ApiError) -> dict[str, str]:
     }
 
 
-def install(app: FastAPI) -> None:
-    """Make an application answer every error in its dialect."""
-    app.add_exception_handler(ApiError, _on_api_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(JournalError, _on_unavailable)
-    app.add_exception_handler(StoreError, _on_unavailable)
-    app.add_exception_handler(TimeoutError, _on_unavailable)
-    app.add_exception_handler(Exception, _on_crash)
+def install(app: FastAPI, error_page: Callable[[Request, ApiError], Response]) -> None:
+    """Make an application answer every error in its dialect, and with `error_page` to a browser."""
+    translations: dict[type[Exception], Callable[[Request, Exception], ApiError]] = {
+        ApiError: _from_api_error,
+        HTTPException: _from_http_exception,
+        RequestValidationError: _from_invalid_request,
+        JournalError: _from_unavailable,
+        StoreError: _from_unavailable,
+        TimeoutError: _from_unavailable,
+        Exception: _from_crash,
+    }
+
+    def handler(translate: Callable[[Request, Exception], ApiError]) -> Any:
+        async def handle(request: Request, error: Exception) -> Response:
+            found = translate(request, error)
+            if _for_a_person(request):
+                return error_page(request, found)
+            return error_response(request.url.path, found)
+
+        return handle
+
+    for kind, translate in translations.items():
+        app.add_exception_handler(kind, handler(translate))
 
 
-async def _on_api_error(request: Request, error: Exception) -> Response:
-    return error_response(request.url.path, cast(ApiError, error))
+def _for_a_person(request: Request) -> bool:
+    path = request.url.path
+    machine = path.startswith((MEF_PREFIX, TMF_PREFIX, "/api/"))
+    return not machine and "text/html" in request.headers.get("accept", "")
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
+def _from_api_error(request: Request, error: Exception) -> ApiError:
+    return cast(ApiError, error)
+
+
+def _from_http_exception(request: Request, error: Exception) -> ApiError:
     found = cast(HTTPException, error)
     detail = str(found.detail)
     if detail == HTTPStatus(found.status_code).phrase:
         detail = f"{request.method} {request.url.path}: {detail.lower()}"
-    return error_response(
-        request.url.path, ApiError(found.status_code, detail, headers=found.headers)
-    )
+    return ApiError(found.status_code, detail, headers=found.headers)
 
 
-async def _on_invalid_request(request: Request, error: Exception) -> Response:
+def _from_invalid_request(request: Request, error: Exception) -> ApiError:
     findings = [
         FieldProblem(where="/" + "/".join(str(part) for part in item["loc"]), what=item["msg"])
         for item in cast(RequestValidationError, error).errors()[:FINDINGS_MAX]
     ]
-    mef = request.url.path.startswith(MEF_PREFIX)
     status = 400 if request.url.path.startswith(TMF_PREFIX) else 422
     detail = "; ".join(f"{item.where}: {item.what}" for item in findings)
-    answer = ApiError(status, detail, errors=findings, code="invalidValue" if mef else "")
-    return error_response(request.url.path, answer)
+    return ApiError(status, detail, errors=findings, code="invalidValue" if status == 422 else "")
 
 
-async def _on_unavailable(request: Request, error: Exception) -> Response:
+def _from_unavailable(request: Request, error: Exception) -> ApiError:
     _log.warning("%s %s: %s", request.method, request.url.path, error)
     status = 500 if request.url.path.startswith(MEF_PREFIX) else 503  # MEF has no 503
     detail = str(error) or "the loop did not answer in time"
-    return error_response(request.url.path, ApiError(status, detail, headers={"Retry-After": "5"}))
+    return ApiError(status, detail, headers={"Retry-After": "5"})
 
 
-async def _on_crash(request: Request, error: Exception) -> Response:
+def _from_crash(request: Request, error: Exception) -> ApiError:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_response(
-        request.url.path, ApiError(500, "an unexpected condition; the log has the details")
-    )
+    return ApiError(500, "an unexpected condition; the log has the details")

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Depends, Query
 
 from api.context import Caller, Source
 from api.instants import Instant, instant
-from api.ports import Assurance, ServiceState, Span
+from api.ports import Assurance
 from api.problem import ApiError, FieldProblem, not_found
 from api.responses import READS
 from api.scopes import Principal
 from api.standing import standing_of
 from api.views import AssessmentView, ListView, ServiceView, Time, View
 from trimtab.domain.time import NS_PER_SECOND, rfc3339
+from trimtab.store.questions import ServiceState, Span
 
 POINTS_MAX = 5_000
 POINTS_DEFAULT = 600

@@ -11,10 +11,10 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from api.metric_names import direction_of, metric_of
-from api.ports import Measurement, ObjectiveState
 from api.problem import not_found
 from api.responses import READS
 from trimtab.domain.kpi import KpiDefinition
+from trimtab.store.questions import Measurement, ObjectiveState
 
 RESULTS_TYPE = "urn:trimtab:spec:service:ce-sls-monitoring-results:v1.0.0:all"
 CONFIGURATION_TYPE = "urn:trimtab:spec:service:ce-sls-monitoring-configuration:v1.0.0:all"

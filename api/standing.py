@@ -11,10 +11,10 @@
 
 from dataclasses import dataclass
 
-from api.ports import ObjectiveState, ServiceState
 from trimtab.domain.alarm import PerceivedSeverity
 from trimtab.domain.assessment import FulfilmentStatus
 from trimtab.domain.kpi import Statistic
+from trimtab.store.questions import ObjectiveState, ServiceState
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse, Response
 
 from api.context import Caller, Source, base_url
 from api.mef import PAGING, Parameter, Query, later
-from api.ports import ServiceState
 from api.problem import ApiError, not_found
 from api.standing import standing_of
+from trimtab.store.questions import ServiceState
 
 PREFIX = "/tmf-api/serviceInventoryManagement/v5"
 STATES = (

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query
 
 from api.context import Caller, Source
 from api.paging import Paging
-from api.ports import VerificationFilter
 from api.problem import not_found
 from api.responses import READS
 from api.views import ListView, VerificationView, next_cursor
 from trimtab.domain.verification import Verdict
+from trimtab.store.questions import VerificationFilter
 
 router = APIRouter(prefix="/api/v1/verifications", tags=["verifications"], responses=READS)
 

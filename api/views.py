@@ -5,7 +5,6 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from api.paging import encode_cursor
-from api.ports import Page, ServiceState
 from trimtab.domain.action import Action
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import Assessment
@@ -16,6 +15,7 @@ from trimtab.domain.input import Notice
 from trimtab.domain.service import ServiceLevelObjective
 from trimtab.domain.time import rfc3339, seconds_from_ns
 from trimtab.domain.verification import Verification
+from trimtab.store.questions import Page, ServiceState
 
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 T = TypeVar("T")

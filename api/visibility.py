@@ -6,12 +6,12 @@ the caller's is 404, never 403.
 
 from dataclasses import replace
 
-from api.ports import Streamed, StreamEvent
 from api.problem import not_found
 from api.scopes import Principal
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import Assessment
 from trimtab.domain.incident import Cause, Incident
+from trimtab.store.questions import Streamed, StreamEvent
 
 PROVIDER_INFRASTRUCTURE = "provider infrastructure"
 

@@ -7,10 +7,17 @@ from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.auth import TOKEN_BYTES_MAX, cookie_value
+from api.console.network import network
+from api.console.overview import banner, overview
 from api.console.rendering import render
-from api.context import Context
+from api.console.why import decision_list, why
+from api.context import Caller, Context, Source
+from api.paging import Paging
 from api.scopes import Scope
 from api.sessions import COOKIE
+from api.views import next_cursor
+from api.visibility import provider_only
+from trimtab.store.questions import AlarmFilter
 
 NEXT_CHARACTERS_MAX = 2_048
 
@@ -78,6 +85,46 @@ async def logout(request: Request, context: Context) -> Response:
 
 
 @router.get("/", response_class=HTMLResponse)
-async def overview(request: Request) -> Response:
-    """Show the first page."""
-    return render(request, "overview.html", {})
+async def overview_page(request: Request, context: Context, principal: Caller) -> Response:
+    """Show how services stand and what is going on."""
+    values = await overview(context.assurance, principal, context.now_ns())
+    return render(request, "overview.html", values)
+
+
+@router.get("/alarms", response_class=HTMLResponse)
+async def alarms_page(
+    request: Request, source: Source, principal: Caller, paging: Paging
+) -> Response:
+    """Show alarms, newest first, open ones to be acknowledged."""
+    found = await source.alarms(AlarmFilter(tenant=principal.tenant), paging)
+    values = {"page": "alarms", "found": found, "next": next_cursor(found)}
+    return render(request, "alarms.html", {**values, **await banner(source, principal)})
+
+
+@router.get("/decisions", response_class=HTMLResponse)
+async def decisions_page(
+    request: Request, source: Source, principal: Caller, paging: Paging
+) -> Response:
+    """Show decisions, newest first, refusals included."""
+    provider_only(principal, "page of decisions")
+    values = await decision_list(source, paging)
+    values["next"] = next_cursor(values["found"])
+    return render(request, "decisions.html", {**values, **await banner(source, principal)})
+
+
+@router.get("/decisions/{decision_id}", response_class=HTMLResponse)
+async def why_page(
+    decision_id: str, request: Request, source: Source, principal: Caller
+) -> Response:
+    """Show why a decision was taken."""
+    provider_only(principal, f"decision {decision_id}")
+    values = await why(source, decision_id)
+    return render(request, "why.html", {**values, **await banner(source, principal)})
+
+
+@router.get("/network", response_class=HTMLResponse)
+async def network_page(request: Request, source: Source, principal: Caller) -> Response:
+    """Show the present inventory."""
+    provider_only(principal, "page of the network")
+    values = await network(source)
+    return render(request, "network.html", {**values, **await banner(source, principal)})

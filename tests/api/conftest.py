@@ -13,27 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from api.app import create_app
 from api.mounts import Mount
-from api.ports import (
-    ActionFilter,
-    AlarmFilter,
-    Check,
-    DecisionFilter,
-    EventPage,
-    ExplainStep,
-    Explanation,
-    IncidentFilter,
-    Measurement,
-    ObjectiveState,
-    Page,
-    PageRequest,
-    Position,
-    Readiness,
-    ServiceState,
-    Span,
-    StreamEvent,
-    TopologyView,
-    VerificationFilter,
-)
+from api.ports import Check, Readiness
 from api.scopes import Scope
 from api.settings import ApiSettings, TokenSettings
 from trimtab.domain.action import Action, ActionState, Operation
@@ -59,6 +39,25 @@ from trimtab.domain.service import Comparator, Service, ServiceLevelObjective
 from trimtab.domain.time import NS_PER_SECOND
 from trimtab.domain.verification import Verdict, Verification
 from trimtab.errors import StoreError
+from trimtab.store.questions import (
+    ActionFilter,
+    AlarmFilter,
+    DecisionFilter,
+    EventPage,
+    ExplainStep,
+    Explanation,
+    IncidentFilter,
+    Measurement,
+    ObjectiveState,
+    Page,
+    PageRequest,
+    Position,
+    ServiceState,
+    Span,
+    StreamEvent,
+    TopologyView,
+    VerificationFilter,
+)
 
 T = TypeVar("T")
 SECOND = NS_PER_SECOND
@@ -96,6 +95,13 @@ def _page(items: Sequence[T], key: Callable[[T], tuple[int, str]], wanted: PageR
     more = wanted.offset + len(part) < len(ordered)
     following = Position(*key(part[-1])) if part and more else None
     return Page(tuple(part), len(items), following)
+
+
+def _holds(span: Span, at_ns: int | None) -> bool:
+    if at_ns is None:
+        return span == Span()
+    after = span.after_ns is None or at_ns > span.after_ns
+    return after and (span.before_ns is None or at_ns < span.before_ns)
 
 
 def _same(wanted: object, value: object) -> bool:
@@ -170,11 +176,11 @@ class FakeAssurance:
         self, object_id: str, objective: str, span: Span, limit: int
     ) -> Sequence[Assessment]:
         rows = self.assessment_rows.get((object_id, objective), [])
-        return [row for row in rows if span.holds(row.end_ns)][-limit:]
+        return [row for row in rows if _holds(span, row.end_ns)][-limit:]
 
     async def kpis(self, object_id: str, name: str, span: Span, limit: int) -> Sequence[Kpi]:
         rows = self.kpi_rows.get((object_id, name), [])
-        return [row for row in rows if span.holds(row.end_ns)][-limit:]
+        return [row for row in rows if _holds(span, row.end_ns)][-limit:]
 
     async def measurements(
         self, service_id: str, objective: str, granularity_ns: int, span: Span, limit: int
@@ -182,7 +188,8 @@ class FakeAssurance:
         rows = self.measurement_rows.get((service_id, objective), [])
         return [
             row for row in rows
-            if row.end_ns - row.start_ns == granularity_ns and span.holds(row.end_ns)
+            if row.end_ns - row.start_ns == granularity_ns
+            and _holds(Span(None, span.before_ns and span.before_ns + 1), row.end_ns)
         ][-limit:]  # fmt: skip
 
     async def alarms(self, where: AlarmFilter, page: PageRequest) -> Page[Alarm]:
@@ -195,9 +202,9 @@ class FakeAssurance:
             and _same(where.alarm_type, alarm.alarm_type)
             and _same(where.service_affecting, alarm.service_affecting)
             and not (where.open_only and alarm.state is AlarmState.CLEARED)
-            and where.changed.holds(alarm.changed_at_ns)
-            and where.cleared.holds(alarm.cleared_at_ns)
-            and where.reported.holds(alarm.reported_at_ns)
+            and _holds(where.changed, alarm.changed_at_ns)
+            and _holds(where.cleared, alarm.cleared_at_ns)
+            and _holds(where.reported, alarm.reported_at_ns)
         ]  # fmt: skip
         return _page(found, lambda alarm: (alarm.raised_at_ns, alarm.id), page)
 
