@@ -75,7 +75,7 @@ class History:
         self._current: Path | None = None
 
     def add(self, batch: SampleBatch) -> None:
-        """Take rows in; writes a chunk when enough have gathered. Raises StoreError, having dropped and counted them."""
+        """Take rows in; writes a chunk when enough have gathered. Raises StoreError as `flush`."""
         if len(batch) == 0:
             return
         self._waiting.append(batch)

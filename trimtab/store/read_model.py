@@ -63,7 +63,6 @@ class ReadModel:
         self._database = Database(path)
         self._projection = Projection(self._database.writer)
         self._position = self._meta("position", -1)
-        self._taken = self._meta("taken", 0)
         self._news = threading.Condition()
 
     def position(self) -> int:
@@ -257,23 +256,19 @@ class ReadModel:
 
     def _take(self, numbered: Iterable[tuple[int, int, object]]) -> None:
         position = self._position
-        taken = self._taken
+        every = self._retention.every_frames
         with self._database.writing() as connection:
             for seq, now, value in numbered:
                 if seq <= position:
                     continue
+                # By number, not by time: a rebuilt model is pruned at the same values.
+                if seq // every != max(position, 0) // every:
+                    prune(connection, self._retention, now)
                 self._projection.write(seq, now, value)
                 position = seq
-                taken += 1
-                # By count, not by time: a rebuilt model is pruned at the same values.
-                if taken % self._retention.every_values == 0:
-                    prune(connection, self._retention, now)
-            connection.executemany(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-                [("position", position), ("taken", taken)],
-            )
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (position,))
         with self._news:
-            self._position, self._taken = position, taken
+            self._position = position
             self._news.notify_all()
 
     def _meta(self, name: str, default: int) -> int:
