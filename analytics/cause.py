@@ -1,9 +1,9 @@
 """The cause finder: of the objects in trouble, which one explains the others best?
 
-Score of a candidate: (1 + 2 * suffering services + other troubled objects that it explains) * strength of its symptom,
-times 0.5 if it began long after what it would explain, 0.3 if a lower candidate explains it, 0.3 if it is over already.
-Confidence: score / (score + best rival's score), where a rival is a candidate that the first does not explain. So it is 1
-without a rival, 0.5 for a tie, and below 0.5 for all but the first. Times 0.3 for a candidate that is over already.
+Score of a candidate: (1 + 2 * suffering services + other troubled objects that it explains) * strength of its
+symptom, times 0.5 if it began long after what it would explain, 0.3 if a lower candidate explains it, 0.3 if it is over
+already. Confidence: score / (score + best rival's score), where a rival is a candidate that the first does not
+explain; 1 without a rival, 0.5 for a tie, less for all but the first; times 0.3 for a candidate that is over already.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -175,7 +175,9 @@ def _as_cause(
     ]
     rival = max(rivals, default=0.0)
     trouble = candidate.trouble
-    confidence = candidate.score / (candidate.score + rival) * (OVER_FACTOR if candidate.over else 1.0)
+    confidence = (
+        candidate.score / (candidate.score + rival) * (OVER_FACTOR if candidate.over else 1.0)
+    )
     return Cause(
         object_id=trouble.object_id,
         symptom=trouble.symptom,
