@@ -18,7 +18,7 @@ from collectors.exposition import Page
 from collectors.patterns import pattern
 from collectors.scrape import Limits, ScrapeFailed, TargetSeries, fetch
 from collectors.stall import LoopWatch
-from collectors.templates import RULES_MAX, InventoryRule, InventoryTracker, survey
+from collectors.templates import RULES_MAX, InventoryRule, InventoryTracker, identifying, survey
 from trimtab.errors import CollectorError
 from trimtab.ports import Clock, GapReason, Reading, ReadingSink, SeriesIndex
 
@@ -53,7 +53,8 @@ class PrometheusCollector:
     nothing is used; that is `up` 0 and a MALFORMED gap.
 
     Row times are those of the scrape's start. Labels named in `drop_labels` do not reach the series, so that those
-    stay the same when a heal changes port, host or server; inventory rules still see them.
+    stay the same when a heal changes port, host or server; inventory rules still see them, and a label that names a
+    target's own object (`object: provider/host/{host}`) stays on that target's series.
     """
 
     kind: ClassVar[str] = "prometheus"
@@ -164,7 +165,7 @@ class PrometheusCollector:
         """Give every target to its role; return the roles that are no more."""
         seen: set[Role] = set()
         for target in targets:
-            role = tuple(p for p in target.labels if p[0] not in self._config.drop_labels)
+            role = self._role(target)
             if role in seen:
                 problems.append(f"{target.url} has the same labels as another target")
                 continue
@@ -182,6 +183,12 @@ class PrometheusCollector:
             if task is not None:
                 task.cancel()
         return [self._watched.pop(role) for role in gone]
+
+    def _role(self, target: Target) -> Role:
+        """Return the labels that a target puts on its series."""
+        stay = identifying(self._config.inventory, dict(target.labels))
+        gone = set(self._config.drop_labels) - stay
+        return tuple(pair for pair in target.labels if pair[0] not in gone)
 
     async def _keep_scraping(self, watched: _Watched, session: "_Session", offset: float) -> None:
         """Scrape one role at its own phase of the interval, which spreads targets evenly."""

@@ -45,6 +45,10 @@ class InventoryRule(BaseModel):
             managed_object(_PLACE.sub(_SAMPLE_LABEL, value))
         return value
 
+    def applies(self, labels: Mapping[str, str]) -> bool:
+        """Return whether a target with these labels is meant."""
+        return all(labels.get(name) == value for name, value in self.match.items())
+
 
 @dataclass(slots=True)
 class Inventory:
@@ -63,12 +67,22 @@ def fill(template: str, labels: Mapping[str, str]) -> str | None:
     return _PLACE.sub(lambda match: labels[match.group(1)], template)
 
 
+def identifying(rules: Iterable[InventoryRule], labels: Mapping[str, str]) -> set[str]:
+    """Return which labels tell what a target is: those that its rules' `object` names."""
+    return {
+        name
+        for rule in rules
+        if rule.applies(labels) and fill(rule.object, labels) is not None
+        for name in _PLACE.findall(rule.object)
+    }
+
+
 def survey(rules: Iterable[InventoryRule], targets: Iterable[Mapping[str, str]]) -> Inventory:
     """Return what the rules read out of these targets' labels."""
     found = Inventory()
     for labels in targets:
         for rule in rules:
-            if all(labels.get(name) == value for name, value in rule.match.items()):
+            if rule.applies(labels):
                 _apply(rule, labels, found)
     return found
 
