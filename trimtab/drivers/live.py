@@ -50,12 +50,13 @@ class LiveDriver:
     actuators: Mapping[str, Actuator]
     telemetry: Telemetry
     derivation: Derivation
-    snapshot: Callable[[int, Loop], None]
+    snapshot: "Callable[[LiveDriver], None]"
     crash: CrashPoint
     cadence_seconds: float = 1.0
     snapshot_every_turns: int = 600
     ledger: ActionLedger = field(default_factory=ActionLedger)
     writable: bool = True
+    started: bool = False
     turns: int = 0
     executor: Executor = field(init=False)
     _intake: Intake = field(default_factory=Intake)
@@ -67,6 +68,7 @@ class LiveDriver:
     _soon: asyncio.Task[None] | None = None
     _deriving: asyncio.Task[None] = field(init=False)
     _stopping: bool = False
+    _stopped: bool = False
     _scheduler: AsyncIOScheduler | None = None
     _turning: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="turn")
@@ -95,6 +97,7 @@ class LiveDriver:
             misfire_grace_time=max(1, round(self.cadence_seconds)),
         )  # fmt: skip
         self._scheduler.start()
+        self.started = True
 
     async def stop(self) -> None:
         """Stop collecting, take a last turn and a snapshot, and let go of everything."""
@@ -111,6 +114,7 @@ class LiveDriver:
             offers = self._intake.drain()
             if offers:
                 await self._turn(offers)
+            self._stopped = True
             derived = await self.derivation.drain(STOP_TIMEOUT_SECONDS)
             if derived and self.writable and self.turns:
                 await self._in_turn_thread(self._save)
@@ -149,9 +153,14 @@ class LiveDriver:
             self._commands.pop(command.id, None)
 
     async def tick(self) -> None:
-        """Take one turn; called on cadence, and by tests."""
+        """Take one turn; called on cadence. Whoever is cancelled while waiting does not cut the turn short."""
+        turn = asyncio.create_task(self._locked_turn(), name="turn")
+        await asyncio.shield(turn)
+
+    async def _locked_turn(self) -> None:
         async with self._lock:
-            await self._turn(self._intake.drain())
+            if not self._stopped:
+                await self._turn(self._intake.drain())
 
     def _turn_soon(self) -> None:
         """Take a turn now instead of at the next tick; calls that come meanwhile share it."""
@@ -244,7 +253,7 @@ class LiveDriver:
         return True
 
     def _save(self) -> None:
-        self.snapshot(self.journal.last_seq, self.loop)
+        self.snapshot(self)
         self.crash(AFTER_SNAPSHOT)
 
     def _unwritable(self, error: JournalUnwritable) -> None:
