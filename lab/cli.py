@@ -9,8 +9,6 @@ import typer
 
 from lab.network import Lab, LabError, await_state, read_state, start_supervisor
 from lab.scenario import DEFAULT_TARGETS, ScenarioError, make_fault
-from lab.supervisor import LabError as StartError
-from lab.supervisor import supervise
 
 app = typer.Typer(
     name="lab", help="A small real NFV network on this machine.", no_args_is_help=True
@@ -52,8 +50,11 @@ def up(
             )
         else:
             typer.echo(f"starting; state file {run_dir / 'lab.json'}; Ctrl-C ends it")
+            # Imported here: the managers' HTTP servers take most of a second to load.
+            from lab.supervisor import supervise
+
             asyncio.run(supervise(run_dir, seed, base_port))
-    except (LabError, StartError, OSError) as error:
+    except (LabError, OSError) as error:
         raise _fail(error) from error
 
 

@@ -6,6 +6,7 @@ import socket
 FIRST_PORT = 20_000
 # Below the range from which the kernel takes the ports of outgoing connections.
 LAST_PORT = 32_000
+RANGE_PORTS = 2_000
 
 
 class PortsExhaustedError(Exception):
@@ -15,10 +16,10 @@ class PortsExhaustedError(Exception):
 class PortPool:
     """Hands out ports that are free for both TCP and UDP at that moment."""
 
-    def __init__(self, base: int | None = None) -> None:
-        self._first = base if base is not None else FIRST_PORT
-        self._last = base + 2_000 if base is not None else LAST_PORT
-        self._next = base if base is not None else random.randrange(FIRST_PORT, LAST_PORT - 2_000)
+    def __init__(self, base: int | None = None, size: int = RANGE_PORTS) -> None:
+        self._first = random.randrange(FIRST_PORT, LAST_PORT - size) if base is None else base
+        self._last = self._first + size
+        self._next = self._first
 
     def take(self) -> int:
         """The next free port."""

@@ -36,6 +36,7 @@ from lab.inventory import (
     Vnfc,
 )
 from lab.keystone import DOMAIN, PROJECT, REGION, USERNAME, Tokens
+from lab.network import STATE_FILE, LabError
 from lab.ports import PortPool
 from lab.process import listen_socket, start_module
 from lab.topology import PLACEMENT, make_hosts, make_services, make_vnfs
@@ -43,15 +44,10 @@ from lab.vim import VimFaults
 from lab.vnfm_operations import ManagerFaults, Operations
 from lab.vnfm_subscriptions import Subscriptions
 
-STATE_FILE = "lab.json"
 STATE_FORMAT = 1
 READY_SECONDS = 15.0
 STOP_SECONDS = 2.0
 _POLL_SECONDS = 0.02
-
-
-class LabError(Exception):
-    """The lab can't be started."""
 
 
 class _Server(uvicorn.Server):
