@@ -3,6 +3,7 @@
 import asyncio
 import re
 import zlib
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,14 @@ class PrometheusCollector:
     def stats(self) -> CollectorStats:
         """Return what was done so far. `other` counts scrapes, and failed ones by reason."""
         return self.account.stats()
+
+    def recall(self, object_ids: Iterable[str]) -> None:
+        """Be told, before `run`, which objects the inventory holds that nobody configured.
+
+        Those that an inventory rule can have made are removed when healthy discoveries do not list them: what was
+        scaled in while this process was down would otherwise stay for ever, silent.
+        """
+        self._tracker.recall(self._config.inventory, object_ids)
 
     async def run(self, sink: ReadingSink) -> None:
         """Scrape until cancelled."""

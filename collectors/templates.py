@@ -119,6 +119,12 @@ def _object(template: str | None, labels: Mapping[str, str]) -> ManagedObject | 
         return None
 
 
+def _pattern(template: str) -> re.Pattern[str]:
+    """Return what matches every text that the template can become."""
+    parts = _PLACE.split(template)  # literal, label, literal, ...
+    return re.compile(".+".join(re.escape(literal) for literal in parts[::2]))
+
+
 class InventoryTracker:
     """Compare surveys, and say what has changed since the last change that was taken.
 
@@ -131,6 +137,14 @@ class InventoryTracker:
         self._removal_refreshes = removal_refreshes
         self._told = Inventory()
         self._missing: dict[str, int] = {}
+
+    def recall(self, rules: Iterable[InventoryRule], object_ids: Iterable[str]) -> None:
+        """Take objects of an earlier life, if a rule's `object` can have made them, for told by this source."""
+        patterns = [_pattern(rule.object) for rule in rules]
+        for text in object_ids:
+            if any(pattern.fullmatch(text) for pattern in patterns):
+                self._told.objects[text] = managed_object(text)
+                self._told.own.add(text)
 
     def count_missing(self, found: Inventory) -> None:
         """Take note, once a healthy refresh, of which objects it did not find."""

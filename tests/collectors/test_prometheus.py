@@ -320,6 +320,23 @@ async def test_scale_in_removes_the_object_after_some_healthy_refreshes(
     assert ended == {"fw-0"}
 
 
+async def test_what_was_scaled_in_while_we_were_down_is_removed(
+    journal, clock, serve, running, until
+) -> None:
+    async with serve("a 1\n") as page, serve() as sd:
+        sd.body = http_sd(instance(page.address, "host-1", 1))
+        scrape = collector(journal, clock, http=[f"http://{sd.address}/sd"], inventory=INVENTORY)
+        scrape.recall(
+            ["provider/vnfc/fw-0", "provider/vnfc/fw-1", "provider/vnf/old", "acme/service/vpn"]
+        )
+        async with running(scrape, journal):
+            await until(lambda: any(change.removed_object_ids for change in journal.inventory()))
+            asked = sd.asked
+            await until(lambda: sd.asked > asked + 3)
+    removals = [c.removed_object_ids for c in journal.inventory() if c.removed_object_ids]
+    assert removals == [("provider/vnfc/fw-1",)]
+
+
 @pytest.mark.parametrize(
     "status, body",
     [
