@@ -58,6 +58,9 @@ class LiveDriver:
     writable: bool = True
     started: bool = False
     turns: int = 0
+    last_turn_seq: int = -1
+    last_now: int = 0
+    series_known: int = 0
     executor: Executor = field(init=False)
     _intake: Intake = field(default_factory=Intake)
     _owed_series: list[SeriesAdded] = field(default_factory=list)
@@ -222,6 +225,9 @@ class LiveDriver:
             self.writable = True
             self.telemetry.journal_unwritable(False)
         self.turns += 1
+        self.last_turn_seq, self.last_now = turn.seq, turn.now
+        added = [value.series_id for value in inputs if isinstance(value, SeriesAdded)]
+        self.series_known = max([self.series_known, *(number + 1 for number in added)])
         return turn
 
     async def _pay(self, turn: Turn) -> bool:
@@ -253,6 +259,7 @@ class LiveDriver:
         return True
 
     def _save(self) -> None:
+        self.journal.sync()
         self.snapshot(self)
         self.crash(AFTER_SNAPSHOT)
 

@@ -1,0 +1,122 @@
+"""Put one live process together: stores, recovery, machines, plugins, driver, API."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from actuators import ACTUATORS
+from api.app import create_app
+from api.assurance import ReadModelAssurance
+from api.mounts import Mount
+from api.scopes import Scope
+from collectors import COLLECTORS
+from trimtab import __version__
+from trimtab.app.derive import Derived
+from trimtab.app.readiness import readiness
+from trimtab.app.settings import AppSettings
+from trimtab.app.standing import Standing, code_version
+from trimtab.drivers.clock import SteadyClock, SystemClock
+from trimtab.drivers.crashpoint import crasher_from_environment
+from trimtab.drivers.derivation import Derivation
+from trimtab.drivers.live import LiveDriver
+from trimtab.drivers.recovery import Recovered
+from trimtab.ports import Actuator, Clock, Collector, SeriesIndex
+from trimtab.series import SeriesTable
+from trimtab.store.influx import InfluxSink
+from trimtab.store.journal import Journal
+from trimtab.store.read_model import ReadModel
+from trimtab.store.snapshots import Snapshots
+from trimtab.telemetry import Telemetry
+
+log = logging.getLogger("trimtab")
+
+JOURNAL_BYTES_MAX = 4 * 1024 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Assembly:
+    """A process, put together and recovered; `start` sets it going."""
+
+    api: FastAPI
+    driver: LiveDriver
+    journal: Journal
+    read_model: ReadModel
+    influx: InfluxSink | None
+    settings: AppSettings
+    recovered: Recovered
+
+    async def start(self) -> None:
+        """Tell the loop its configuration and policies, then let it run."""
+        found = self.recovered
+        await self.driver.start([self.settings.configuration, self.settings.policies], found.owed)
+
+    async def stop(self) -> None:
+        """Stop in the order in which nothing is lost."""
+        await self.driver.stop()
+        if self.influx is not None:
+            await asyncio.to_thread(self.influx.close)
+        self.read_model.close()
+        self.journal.close()
+
+
+async def assemble(settings: AppSettings) -> Assembly:
+    """Open the stores, step the journal again, and build what runs."""
+    directory = settings.file.store.directory
+    directory.mkdir(parents=True, exist_ok=True)
+    journal = Journal.open(directory / "journal")
+    read_model = ReadModel(directory / "read_model.sqlite")
+    telemetry = Telemetry(CollectorRegistry(), __version__)
+    influx = InfluxSink.to(settings.file.influx, telemetry) if settings.file.influx else None
+    derived = Derived(read_model, influx)
+    standing = Standing(Snapshots(directory / "snapshots"), journal, derived, code_version())
+    recovered = await asyncio.to_thread(standing.recover)
+    index = SeriesTable()
+    index.restore(recovered.series)
+    index.take_added()
+    clock = SteadyClock(SystemClock(), floor_ns=recovered.last_now)
+    collectors = make_collectors(settings, index, clock)
+    actuators = make_actuators(settings, clock)
+    driver = LiveDriver(
+        loop=recovered.loop, journal=journal, index=index, clock=clock, collectors=collectors,
+        actuators=actuators, telemetry=telemetry, derivation=Derivation(derived.apply),
+        snapshot=lambda driver: standing.save(driver, index),
+        crash=crasher_from_environment(), cadence_seconds=settings.file.cadence_seconds,
+        ledger=recovered.ledger, series_known=len(recovered.series), last_now=recovered.last_now,
+    )  # fmt: skip
+    assurance = ReadModelAssurance(read_model, lambda: readiness(driver))
+    api = create_app(
+        assurance, driver.command, settings.file.api.settings(), telemetry.registry, mounts(collectors),
+        now_ns=clock.now_ns, monotonic_ns=clock.monotonic_ns,
+    )  # fmt: skip
+    return Assembly(api, driver, journal, read_model, influx, settings, recovered)
+
+
+def make_collectors(settings: AppSettings, index: SeriesIndex, clock: Clock) -> list[Collector]:
+    """Build the configured collectors."""
+    return [
+        COLLECTORS[kind](name, config, index, clock)
+        for kind, name, config in settings.file.collectors
+    ]
+
+
+def make_actuators(settings: AppSettings, clock: Clock) -> dict[str, Actuator]:
+    """Build the configured actuators, by name."""
+    return {
+        name: ACTUATORS[kind](name, config, clock) for kind, name, config in settings.file.actuators
+    }
+
+
+def mounts(collectors: list[Collector]) -> Mapping[str, Mount]:
+    """Return what push collectors serve, each under a path of its own."""
+    found: dict[str, Mount] = {}
+    for collector in collectors:
+        asgi: Any = getattr(collector, "asgi", None)
+        if asgi is not None:
+            scope = Scope.CALLBACK if collector.kind == "sol003" else Scope.INGEST
+            found[f"/ingest/{collector.name}"] = Mount(asgi, scope)
+    return found

@@ -1,0 +1,93 @@
+"""`trimtab run`: the loop, the API and the console in one process, until told to stop."""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from trimtab.app.assembly import Assembly, assemble
+from trimtab.app.settings import load_settings
+from trimtab.errors import TrimtabError
+
+log = logging.getLogger("trimtab")
+
+LAB_PROFILE = "lab"
+SERVER_STOP_SECONDS = 5.0
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+async def serve(path: Path, stop: asyncio.Event, *, lab: bool) -> int:
+    """Run until `stop` is set; return the exit code. Raises TrimtabError with a message when it can't start."""
+    logging.basicConfig(
+        level=os.environ.get("TRIMTAB_LOG_LEVEL", "INFO"), format=LOG_FORMAT, stream=sys.stderr
+    )
+    for chatty in ("apscheduler", "httpx2", "httpcore2", "httpx", "keystoneauth", "openstack"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    settings = load_settings(path)
+    if settings.profile == LAB_PROFILE and not lab:
+        raise TrimtabError(
+            f"{path}: the profile `lab` shortens every timing and is refused here; use `production`"
+        )
+    listener = _listen(settings.file.api.host, settings.file.api.port)
+    assembly = await assemble(settings)
+    server = _Server(
+        uvicorn.Config(
+            assembly.api, log_config=None, access_log=False, lifespan="on",
+            timeout_graceful_shutdown=round(SERVER_STOP_SECONDS), server_header=False,
+        )
+    )  # fmt: skip
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
+    try:
+        await assembly.start()
+        log.info(
+            "the loop runs; console on http://%s:%d/",
+            settings.file.api.host,
+            settings.file.api.port,
+        )
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if serving.done():
+            raise TrimtabError("the API's server ended by itself")
+    finally:
+        await _stop(assembly, server, serving)
+    return 0
+
+
+async def _stop(assembly: Assembly, server: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
+    assembly.api.state.context.subscribers.close()
+    server.should_exit = True
+    try:
+        await asyncio.wait_for(asyncio.shield(serving), SERVER_STOP_SECONDS * 2)
+    except TimeoutError:
+        serving.cancel()
+    await assembly.stop()
+
+
+class _Server(uvicorn.Server):
+    """A server without signal handling of its own: the command line has its own."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port first: whoever can't have it must learn so before anything else starts."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise TrimtabError(
+            f"{host}:{port} can't be listened on: {error.strerror}; free it, or set api.port"
+        ) from error
+    return listener

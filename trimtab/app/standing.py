@@ -1,0 +1,94 @@
+"""Where the process stood: snapshots taken, and taken up again with what the journal holds beyond them."""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from trimtab.app.derive import Derived
+from trimtab.app.machines import machines
+from trimtab.domain.codec import from_plain, to_plain
+from trimtab.domain.input import SeriesAdded
+from trimtab.drivers.ledger import ActionLedger
+from trimtab.drivers.live import LiveDriver
+from trimtab.drivers.loop import Loop
+from trimtab.drivers.recovery import Recovered, recover
+from trimtab.errors import StoreError
+from trimtab.series import SeriesTable
+from trimtab.store.journal import Journal
+from trimtab.store.snapshots import Snapshot, Snapshots
+
+log = logging.getLogger("trimtab.standing")
+
+JUDGING_PACKAGES = ("analytics", "policies", "trimtab")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Save and recover everything that a turn changes."""
+
+    snapshots: Snapshots
+    journal: Journal
+    derived: Derived
+    code_version: str
+
+    def save(self, driver: LiveDriver, index: SeriesTable) -> None:
+        """Write a snapshot of the last turn; a failure costs only a longer replay at the next start."""
+        series = [to_plain(SeriesAdded(n, index.series(n))) for n in range(driver.series_known)]
+        parts = {
+            "loop": driver.loop.snapshot(),
+            "ledger": driver.ledger.snapshot(),
+            "series": json.dumps(series, sort_keys=True).encode(),
+            "now": str(driver.last_now).encode(),
+        }
+        try:
+            self.snapshots.save(driver.last_turn_seq, self.code_version, parts)
+        except StoreError as error:
+            log.warning("no snapshot: %s", error)
+
+    def recover(self) -> Recovered:
+        """Return the loop as the journal leaves it; brings the derived stores up to date on the way."""
+        start = self._snapshot()
+        if start is None:
+            loop, ledger, from_seq = Loop(machines()), ActionLedger(), 0
+        else:
+            loop = Loop.restore(machines(), start.parts["loop"])
+            ledger = ActionLedger.restore(start.parts["ledger"])
+            from_seq = start.seq + 1
+        found = recover(self.journal, loop, ledger, from_seq=from_seq, derive=self.derived.apply)
+        if start is not None:
+            earlier = [from_plain(item) for item in json.loads(start.parts["series"])]
+            found.series[:0] = earlier
+            found.last_now = max(found.last_now, int(start.parts["now"]))
+        log.info(
+            "recovered %d turns from %s, %d actions under way",
+            found.turns,
+            "the beginning" if start is None else f"the snapshot at {start.seq}",
+            len(found.ledger),
+        )
+        if found.divergent:
+            log.warning(
+                "in %d turns this code judges otherwise than the code that wrote them; what is written stands",
+                found.divergent,
+            )
+        return found
+
+    def _snapshot(self) -> Snapshot | None:
+        """Return the newest snapshot that the derived stores have reached: they must not miss a turn."""
+        try:
+            return self.snapshots.load_latest(self.code_version, self.derived.position())
+        except StoreError as error:
+            log.warning("snapshots are ignored: %s", error)
+            return None
+
+
+def code_version(root: Path = _ROOT) -> str:
+    """Return a hash of the code that judges: a snapshot of other code is discarded and replayed."""
+    digest = hashlib.blake2b(digest_size=10)
+    for package in JUDGING_PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
