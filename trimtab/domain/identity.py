@@ -3,7 +3,7 @@
 import hashlib
 
 ID_BYTES = 10
-_SEPARATOR = "\x1f"
+SEPARATOR = "\x1f"
 
 
 def content_id(kind: str, *parts: str | int) -> str:
@@ -13,7 +13,7 @@ def content_id(kind: str, *parts: str | int) -> str:
     over the same inputs.
 
     >>> content_id("alarm", "acme/service/vpn", "delay", 5)
-    'alarm-fdd41e04a42c45ae4b44'
+    'alarm-3cbf96590dc2b2294526'
     """
-    text = _SEPARATOR.join(str(part) for part in (kind, *parts))
+    text = SEPARATOR.join((kind, *map(str, parts)))
     return f"{kind}-{hashlib.blake2b(text.encode(), digest_size=ID_BYTES).hexdigest()}"
