@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from trimtab.domain.time import NS_PER_SECOND
+
 LADDER_RUNGS_MAX = 8
 
 
@@ -41,6 +43,8 @@ class ActionStep:
     target: TargetSelector = TargetSelector.CAUSE
     actuator: str = ""  # the configured actuator's name; empty: the configured default for the kind
     parameters: tuple[tuple[str, str], ...] = ()
+    deadline_ns: int = 600 * NS_PER_SECOND  # the operation's; then people are called
+    retry_ns: int = 10 * NS_PER_SECOND  # after a refusal that names no time itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class VerifySpec:
     """When an action counts as having helped.
 
     After the operation ends and `settle_ns` have passed, `expect` (CEL) must hold for `hold_ns` without a
-    break, within `within_ns` of the operation's end. `retries` is how often a rung may be repeated.
+    break, within `within_ns` of the operation's end.
     """
 
     expect: str

@@ -1,0 +1,1 @@
+"""The configuration: one `trimtab.yaml`, with the place of every mistake, and the reader that policies share."""
