@@ -1,8 +1,10 @@
 """The session-sender against reflectors of our own making, honest and not, and against the lab's."""
 
 import asyncio
+import errno
 import struct
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from collectors.stamp import StampCollector
+from collectors.stamp_flow import Flow
 
 pytestmark = pytest.mark.anyio
 SERVICE = "acme/service/vpn"
@@ -69,6 +72,24 @@ async def reflecting(reflector: Reflector) -> AsyncIterator[str]:
         yield f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
     finally:
         transport.close()
+
+
+@asynccontextmanager
+async def reflecting_in_a_thread(reflector: Reflector) -> AsyncIterator[str]:
+    """Reflect from a loop of its own, so that a stall of ours does not stall the far end."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    made = loop.create_datagram_endpoint(lambda: reflector, local_addr=("127.0.0.1", 0))
+    transport, _ = asyncio.run_coroutine_threadsafe(made, loop).result(timeout=5)
+    try:
+        yield f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
+    finally:
+        loop.call_soon_threadsafe(transport.close)
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), loop).result(timeout=5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=5)
+        loop.close()
 
 
 def sender(
@@ -172,6 +193,115 @@ async def test_duplicates_and_reordered_answers(journal, clock, running, until) 
     counts = dict(probing.stats().other)
     assert counts["duplicate"] >= 10
     assert counts["reordered"] >= 10
+
+
+async def test_a_stateful_reflector_tells_the_way_there_from_the_way_back(
+    journal, clock, running, until
+) -> None:
+    reflected = 0
+
+    def change(number: int, answer: bytes) -> list[bytes]:
+        nonlocal reflected
+        if number % 5 == 1:
+            return []  # lost on the way there: the reflector never saw it
+        reflected += 1
+        numbered = (reflected - 1).to_bytes(4, "big") + answer[4:]
+        return [] if number % 5 == 3 else [numbered]
+
+    async with reflecting(Reflector(SYNCHRONISED, change)) as address:
+        probing = sender(journal, clock, address, flows=1, reflector_stateful=True)
+        async with running(probing, journal):
+            await until(lambda: sum(journal.values("probe_reverse_lost_total")[-1:]) >= 5)
+    forward, reverse = (
+        journal.values("probe_forward_lost_total"),
+        journal.values("probe_reverse_lost_total"),
+    )
+    assert forward == sorted(forward)
+    assert abs(forward[-1] - reverse[-1]) <= 2
+
+
+async def test_packets_that_are_not_ours_are_counted_and_left_alone(
+    journal, clock, running, until
+) -> None:
+    def change(number: int, answer: bytes) -> list[bytes]:
+        other_time = answer[:28] + b"12345678" + answer[36:]
+        other_session = answer[:14] + b"\xff\xfe" + answer[16:]
+        unknown = answer[:24] + (10**6).to_bytes(4, "big") + answer[28:]
+        return [answer[:20], other_time, other_session, unknown]
+
+    async with reflecting(Reflector(SYNCHRONISED, change)) as address:
+        probing = sender(journal, clock, address)
+        async with running(probing, journal):
+            await until(lambda: len(journal.values("probe_lost")) >= 10)
+    assert set(journal.values("probe_lost")) == {1.0}
+    counts = dict(probing.stats().other)
+    assert counts["foreign"] >= 40
+    assert not journal.values("probe_delay_seconds")
+
+
+async def test_an_answer_after_the_timeout_does_not_undo_the_loss(
+    journal, clock, running, until
+) -> None:
+    late: list[tuple[float, bytes]] = []
+
+    def change(number: int, answer: bytes) -> list[bytes]:
+        late.append((time.monotonic() + 0.25, answer))
+        due = [old for at, old in late if at < time.monotonic()]
+        late[:] = [pair for pair in late if pair[1] not in due]
+        return due
+
+    async with reflecting(Reflector(SYNCHRONISED, change)) as address:
+        probing = sender(journal, clock, address, flows=1, timeout_seconds=0.05)
+        async with running(probing, journal):
+            await until(lambda: dict(probing.stats().other).get("late", 0) >= 5)
+    assert set(journal.values("probe_lost")) == {1.0}
+    assert not journal.values("probe_delay_seconds")
+
+
+async def test_what_we_could_not_send_is_a_gap_not_loss(
+    journal, clock, running, until, monkeypatch
+) -> None:
+    """A fake failure of the network stack: real ENOBUFS can't be had on demand."""
+
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+    async with reflecting(Reflector(SYNCHRONISED)) as address:
+        probing = sender(journal, clock, address)
+        async with running(probing, journal):
+            await until(lambda: journal.values("probe_lost"))
+            monkeypatch.setattr(Flow, "send", full)
+            await until(journal.gaps)
+            monkeypatch.undo()
+            seen = len(journal.values("probe_lost"))
+            await until(lambda: len(journal.values("probe_lost")) > seen + 20)
+    assert set(journal.values("probe_lost")) == {0.0}
+    assert {gap.reason for gap in journal.gaps()} == {"unreachable"}
+    assert "No buffer space" in journal.gaps()[0].detail
+    assert SERVICE in journal.gaps()[0].detail
+
+
+async def test_our_own_stall_is_a_gap_not_loss(journal, clock, running, until) -> None:
+    reflector = Reflector(SYNCHRONISED)
+    async with reflecting_in_a_thread(reflector) as address:
+        probing = sender(journal, clock, address)
+        async with running(probing, journal):
+            await until(lambda: journal.values("probe_lost"))
+            time.sleep(1.0)  # noqa: ASYNC251
+            await until(journal.gaps)
+            seen = len(journal.values("probe_lost"))
+            await until(lambda: len(journal.values("probe_lost")) > seen + 20)
+    assert set(journal.values("probe_lost")) == {0.0}
+    assert "our own loop was late" in journal.gaps()[0].detail
+    assert all(value < 0.2 for value in journal.values("probe_delay_seconds"))
+
+
+async def test_a_name_that_nobody_knows_is_a_gap(journal, clock, running, until) -> None:
+    probing = sender(journal, clock, "no-such-host.invalid:862")
+    async with running(probing, journal):
+        await until(journal.gaps)
+    assert journal.gaps()[0].reason == "unreachable"
+    assert not journal.rows()
 
 
 async def test_the_lab_reflector(journal, clock, running, until, free_port, repo_root) -> None:
