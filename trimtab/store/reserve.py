@@ -40,7 +40,7 @@ class Reserve:
         """Give room for so many bytes, in steps, so that nobody else takes the rest. Return whether any was left."""
         if self.held <= 0:
             return False
-        step = max(need_bytes * 2, min(_RELEASE_STEP_BYTES, self._wanted))
+        step = max(need_bytes * 2, min(_RELEASE_STEP_BYTES, self._wanted // 16))
         left = max(0, self.held - step)
         try:
             self._storage.truncate(RESERVE_NAME, left)
