@@ -107,6 +107,11 @@ class Reply:
     body: bytes
     url: str
 
+    @property
+    def certainly_not(self) -> bool:
+        """Return whether the status says that nothing was accepted: redirects, client errors, not implemented."""
+        return (300 <= self.status < 500 and self.status != 408) or self.status == 501
+
     def json(self) -> Any:
         """Return the parsed body. Raises OutcomeUnknown when it is no JSON."""
         try:

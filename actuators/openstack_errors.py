@@ -28,7 +28,7 @@ def judge(error: Exception) -> Judgement:
     if status is not None:
         if status in AGAIN_LATER:
             return Judgement(SubmissionOutcome.REFUSED, detail, _retry_after(error))
-        if 400 <= status < 500 and status != 408:
+        if (300 <= status < 500 and status != 408) or status == 501:
             return Judgement(SubmissionOutcome.FAILED, detail)
         return Judgement(SubmissionOutcome.UNKNOWN, detail)
     if any(type(link).__name__ in NOT_CONNECTED for link in _chain(error)):

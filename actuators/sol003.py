@@ -97,7 +97,7 @@ class Sol003:
         if reply.status in AGAIN_LATER:
             after = reply.retry_after_seconds(self._exchange.clock.now_ns())
             return Submission(SubmissionOutcome.REFUSED, reply.problem(), retry_after_seconds=after)
-        if 300 <= reply.status < 500 and reply.status != 408:
+        if reply.certainly_not:
             return Submission(SubmissionOutcome.FAILED, reply.problem())
         return Submission(SubmissionOutcome.UNKNOWN, f"no 202 with Location, but {reply.problem()}")
 

@@ -96,7 +96,7 @@ class Webhook:
         if reply.status in AGAIN_LATER:
             after = reply.retry_after_seconds(self._clock.now_ns())
             return Submission(SubmissionOutcome.REFUSED, reply.problem(), retry_after_seconds=after)
-        if reply.status < 500 and reply.status != 408:
+        if reply.certainly_not:
             return Submission(SubmissionOutcome.FAILED, reply.problem())
         return Submission(SubmissionOutcome.UNKNOWN, reply.problem())
 

@@ -36,7 +36,8 @@ CALL_SECONDS_MAX = 300.0  # above every actuator's own timeouts: a safety net, n
 POLL_SECONDS_FIRST = 0.25
 POLL_SECONDS_MAX = 10.0
 POLL_GROWTH = 1.5
-FIND_TRIES = 5
+FIND_TRIES = 5  # of a target that can't be asked
+FIND_TRIES_ASKED = 3  # of one that can, and shows no match: it may show late
 COMMIT_SECONDS_MAX = 10.0
 DEFER_SECONDS = 5.0  # where a target refuses and does not say for how long
 CLOSE_SECONDS_MAX = 5.0
@@ -274,7 +275,7 @@ class Executor:
         return Submission(SubmissionOutcome.UNKNOWN, detail)
 
     async def _ask(self, flight: _Flight, actuator: Actuator, since_ns: int) -> None:
-        """Ask the target what became of a request; a few times, as it may show late. UNKNOWN ends it."""
+        """Ask the target what became of a request, a few times. UNKNOWN ends it."""
         found = Found(asked=False, detail="not asked")
         for attempt in range(FIND_TRIES):
             if attempt:
@@ -284,6 +285,8 @@ class Executor:
                 self._crash_point(crashpoint.AFTER_FOUND)
                 await self._accepted(flight, found.operation, f"found: {found.detail}")
                 return
+            if found.asked and attempt + 1 >= FIND_TRIES_ASKED:
+                break
         asked = "asked, it has no match" if found.asked else "it can't be asked"
         await self._end(
             flight, ActionState.UNKNOWN, f"{flight.action.actuator}: {asked}: {found.detail}"
