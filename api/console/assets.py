@@ -17,6 +17,7 @@ OURS = {
     "console.css": "text/css; charset=utf-8",
     "console.js": "text/javascript; charset=utf-8",
     "charts.js": "text/javascript; charset=utf-8",
+    "nonce.js": "text/javascript; charset=utf-8",
 }
 PLOTLY = "plotly.min.js"
 FOR_EVER = "private, max-age=31536000, immutable"

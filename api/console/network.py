@@ -11,6 +11,7 @@ from trimtab.store.questions import AlarmFilter, IncidentFilter, PageRequest, To
 
 ITEMS_MAX = 1_000
 LANE_ITEMS_MAX = 200
+NO_ALARM = Label("no alarm", "quiet")
 LANES = (
     ("Services", (ObjectKind.SERVICE, ObjectKind.NS)),
     ("Network functions", (ObjectKind.VNF, ObjectKind.LINK)),
@@ -18,10 +19,10 @@ LANES = (
     ("Hosts", (ObjectKind.HOST,)),
 )
 _TIES = {
-    RelationKind.USES: "uses",
-    RelationKind.PART_OF: "part of",
-    RelationKind.RUNS_ON: "on",
-    RelationKind.CONNECTS: "connects",
+    RelationKind.USES: ("uses", "carries"),
+    RelationKind.PART_OF: ("part of", "made of"),
+    RelationKind.RUNS_ON: ("on", "runs"),
+    RelationKind.CONNECTS: ("connects", "at an end of"),
 }
 
 
@@ -33,7 +34,7 @@ class Node:
     name: str
     kind: str
     label: Label
-    ties: tuple[tuple[str, str], ...]
+    ties: tuple[tuple[str, tuple[str, ...]], ...]
     native_ids: tuple[tuple[str, str], ...]
 
 
@@ -41,9 +42,21 @@ async def network(source: Assurance) -> dict[str, Any]:
     """Return what the page shows."""
     view = await source.topology()
     labels = await _labels(source)
+    ties, native = _ties(view), _native_ids(view)
     lanes = []
     for title, kinds in LANES:
-        nodes = [_node(view, item.id, labels) for item in view.objects if item.kind in kinds]
+        nodes = [
+            Node(
+                id=item.id,
+                name=item.name,
+                kind=item.kind,
+                label=labels.get(item.id, NO_ALARM),
+                ties=tuple((verb, tuple(ids)) for verb, ids in ties.get(item.id, {}).items()),
+                native_ids=tuple(native.get(item.id, ())),
+            )
+            for item in view.objects
+            if item.kind in kinds
+        ]
         nodes.sort(key=lambda node: (node.label.tone == "quiet", node.id))
         lanes.append((title, nodes[:LANE_ITEMS_MAX], max(0, len(nodes) - LANE_ITEMS_MAX)))
     return {"page": "network", "lanes": lanes, "empty": not view.objects}
@@ -66,21 +79,19 @@ async def _labels(source: Assurance) -> dict[str, Label]:
     return found
 
 
-def _node(view: TopologyView, object_id: str, labels: dict[str, Label]) -> Node:
-    _, kind, name = object_id.split("/", 2)
-    return Node(
-        id=object_id,
-        name=name,
-        kind=kind,
-        label=labels.get(object_id, Label("no alarm", "quiet")),
-        ties=tuple(
-            (_TIES[relation.kind], relation.object_id)
-            for relation in view.relations
-            if relation.subject_id == object_id
-        ),
-        native_ids=tuple(
-            (alias.source, alias.native_id)
-            for alias in view.aliases
-            if alias.object_id == object_id and alias.valid_to_ns is None
-        ),
-    )
+def _ties(view: TopologyView) -> dict[str, dict[str, list[str]]]:
+    """Return, for each object, a verb and the objects that it is tied to by it, seen from either end."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for relation in view.relations:
+        verb, back = _TIES[relation.kind]
+        found.setdefault(relation.subject_id, {}).setdefault(verb, []).append(relation.object_id)
+        found.setdefault(relation.object_id, {}).setdefault(back, []).append(relation.subject_id)
+    return found
+
+
+def _native_ids(view: TopologyView) -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for alias in view.aliases:
+        if alias.valid_to_ns is None:
+            found.setdefault(alias.object_id, []).append((alias.source, alias.native_id))
+    return found

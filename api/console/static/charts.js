@@ -43,7 +43,7 @@
     const start = serverNow - SPAN_MS;
     const shapes = [
       { type: "rect", xref: "paper", x0: 0, x1: 1, y0: beyond[0], y1: beyond[1], fillcolor: bad, opacity: 0.07, line: { width: 0 }, layer: "below" },
-      { ...line(0, 1, chart.bound, chart.bound, bad, "dash"), xref: "paper" },
+      { ...line(0, 1, chart.bound, chart.bound, bad, "dash"), xref: "paper", layer: "above", opacity: 0.8 },
       ...gaps(chart).map(([x0, x1]) => ({ type: "rect", x0, x1, yref: "paper", y0: 0, y1: 1, fillcolor: css("--unknown"), opacity: 0.16, line: { width: 0 }, layer: "below" })),
       ...marksOf(chart.service).map(([at]) => ({ ...line(at, at, 0, 1, css("--muted"), "dot"), yref: "paper" })),
     ];
@@ -53,7 +53,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false,
       font: { family: getComputedStyle(document.body).fontFamily, color: css("--text") },
       hoverlabel: { bgcolor: css("--surface"), bordercolor: css("--line"), font: { color: css("--text"), size: 12 } },
-      xaxis: { ...axis, type: "date", range: [start, serverNow], tickformat: "%H:%M", nticks: 5, showgrid: false, ticks: "outside", ticklen: 3, tickcolor: css("--line") },
+      xaxis: { ...axis, type: "date", range: [start, serverNow], tickformat: "%H:%M", dtick: 120000, tick0: 0, showgrid: false, ticks: "outside", ticklen: 3, tickcolor: css("--line") },
       yaxis: { ...axis, range: [floor, top], nticks: 4, ticksuffix: " " + chart.unit },
     };
   }
