@@ -14,6 +14,7 @@ from api.app import create_app
 from api.assurance import ReadModelAssurance
 from api.mounts import Mount
 from api.scopes import Scope
+from api.settings import ApiSettings, TokenSettings
 from collectors import COLLECTORS
 from trimtab import __version__
 from trimtab.app.derive import Derived
@@ -27,7 +28,7 @@ from trimtab.drivers.live import LiveDriver
 from trimtab.drivers.recovery import Recovered
 from trimtab.ports import Actuator, Clock, Collector, SeriesIndex
 from trimtab.series import SeriesTable
-from trimtab.store.influx import InfluxSink
+from trimtab.store.influx import InfluxSink, InfluxTarget
 from trimtab.store.journal import Journal
 from trimtab.store.read_model import ReadModel
 from trimtab.store.snapshots import Snapshots
@@ -66,12 +67,12 @@ class Assembly:
 
 async def assemble(settings: AppSettings) -> Assembly:
     """Open the stores, step the journal again, and build what runs."""
-    directory = settings.file.store.directory
+    directory = settings.file.directory
     directory.mkdir(parents=True, exist_ok=True)
     journal = Journal.open(directory / "journal")
     read_model = ReadModel(directory / "read_model.sqlite")
     telemetry = Telemetry(CollectorRegistry(), __version__)
-    influx = InfluxSink.to(settings.file.influx, telemetry) if settings.file.influx else None
+    influx = influx_sink(settings, telemetry)
     derived = Derived(read_model, influx)
     standing = Standing(Snapshots(directory / "snapshots"), journal, derived, code_version())
     recovered = await asyncio.to_thread(standing.recover)
@@ -86,14 +87,44 @@ async def assemble(settings: AppSettings) -> Assembly:
         actuators=actuators, telemetry=telemetry, derivation=Derivation(derived.apply),
         snapshot=lambda driver: standing.save(driver, index),
         crash=crasher_from_environment(), cadence_seconds=settings.file.cadence_seconds,
+        snapshot_every_turns=max(
+            1, round(settings.file.snapshot_every_seconds / settings.file.cadence_seconds)
+        ),
         ledger=recovered.ledger, series_known=len(recovered.series), last_now=recovered.last_now,
     )  # fmt: skip
     assurance = ReadModelAssurance(read_model, lambda: readiness(driver))
     api = create_app(
-        assurance, driver.command, settings.file.api.settings(), telemetry.registry, mounts(collectors),
+        assurance, driver.command, api_settings(settings), telemetry.registry, mounts(collectors),
         now_ns=clock.now_ns, monotonic_ns=clock.monotonic_ns,
     )  # fmt: skip
     return Assembly(api, driver, journal, read_model, influx, settings, recovered)
+
+
+def api_settings(settings: AppSettings) -> ApiSettings:
+    """Return the API's own settings."""
+    given = settings.file.api
+    return ApiSettings(
+        tokens=tuple(
+            TokenSettings(
+                name=item.name, sha256=item.sha256, scopes=frozenset(map(Scope, item.scopes)),
+                tenant=item.tenant,
+            )
+            for item in given.tokens
+        ),
+        public_url=given.public_url,
+        cookie_secure=given.cookie_secure,
+    )  # fmt: skip
+
+
+def influx_sink(settings: AppSettings, telemetry: Telemetry) -> InfluxSink | None:
+    """Return the sink, when one is configured."""
+    given = settings.file.influx
+    if given is None:
+        return None
+    target = InfluxTarget(
+        given.url, given.bucket, given.organisation, given.token, given.timeout_seconds
+    )
+    return InfluxSink.to(target, telemetry)
 
 
 def make_collectors(settings: AppSettings, index: SeriesIndex, clock: Clock) -> list[Collector]:

@@ -12,7 +12,7 @@ from trimtab.store.read_model import ReadModel
 
 def explain_from_store(config: Path, identifier: str, *, as_json: bool) -> str:
     """Return the printed walk. Raises TrimtabError when nothing has that id."""
-    path = load_settings(config).file.store.directory / "read_model.sqlite"
+    path = load_settings(config).file.directory / "read_model.sqlite"
     if not path.exists():
         raise TrimtabError(f"{path} does not exist: has the loop run with {config}?")
     model = ReadModel(path)

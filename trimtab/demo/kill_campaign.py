@@ -25,7 +25,7 @@ from trimtab.config.lab import lab_configuration
 from trimtab.demo.audit import Audit, audit
 from trimtab.demo.client import LoopClient
 from trimtab.demo.far_side import migrations, put_right
-from trimtab.demo.loop_process import LoopProcess
+from trimtab.demo.loop_process import LoopProcess, secrets_of
 from trimtab.demo.report import Reporter
 from trimtab.demo.run import free_port
 from trimtab.drivers.crashpoint import CRASH_POINTS, VARIABLE
@@ -61,7 +61,7 @@ async def run(kills: int, seed: int, directory: Path, reporter: Reporter) -> dic
         configuration = directory / "trimtab.yaml"
         text = lab_configuration(lab.state, port=port, directory=directory / "store")
         configuration.write_text(text, encoding="utf-8")
-        loop = LoopProcess(configuration, directory / "loop.log", token)
+        loop = LoopProcess(configuration, directory / "loop.log", secrets_of(token, lab.state))
         stack.push_async_callback(loop.stop)
         client = LoopClient(f"http://127.0.0.1:{port}", token)
         stack.push_async_callback(client.close)

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from trimtab.config.lab import TOKEN_VARIABLE, VIM_PASSWORD_VARIABLE
 
 STOP_TIMEOUT_SECONDS = 20.0
 LOG_TAIL_BYTES = 4_000
@@ -25,10 +28,10 @@ class ProcessUsage:
 class LoopProcess:
     """Start, stop, kill and measure one loop process."""
 
-    def __init__(self, configuration: Path, log_path: Path, token: str) -> None:
+    def __init__(self, configuration: Path, log_path: Path, secrets: Mapping[str, str]) -> None:
         self.configuration = configuration
         self.log_path = log_path
-        self._token = token
+        self._secrets = dict(secrets)
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, environment: Mapping[str, str] | None = None) -> None:
@@ -37,7 +40,7 @@ class LoopProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "trimtab", "run", "--config", str(self.configuration), "--lab",
                 stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
-                env={**os.environ, "TRIMTAB_DEMO_TOKEN": self._token, **(environment or {})},
+                env={**os.environ, **self._secrets, **(environment or {})},
                 preexec_fn=_die_with_parent,
             )  # fmt: skip
 
@@ -91,6 +94,11 @@ class LoopProcess:
             return self.log_path.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
         except OSError:
             return ""
+
+
+def secrets_of(token: str, state: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the lab's configuration expects in the environment."""
+    return {TOKEN_VARIABLE: token, VIM_PASSWORD_VARIABLE: str(state["vim"]["password"])}
 
 
 def _die_with_parent() -> None:

@@ -18,7 +18,7 @@ from lab.scenario import DEFAULT_TARGETS, Fault, Scenario, load, make_fault
 from trimtab.config.lab import lab_configuration
 from trimtab.demo.client import LoopClient
 from trimtab.demo.follow import FaultRow, follow, observe
-from trimtab.demo.loop_process import LoopProcess, ProcessUsage
+from trimtab.demo.loop_process import LoopProcess, ProcessUsage, secrets_of
 from trimtab.demo.report import Reporter
 from trimtab.domain.time import rfc3339
 from trimtab.drivers.clock import SystemClock
@@ -102,7 +102,7 @@ class Demo:
         configuration = self.directory / "trimtab.yaml"
         text = lab_configuration(lab.state, port=port, directory=self.directory / "store")
         configuration.write_text(text, encoding="utf-8")
-        loop = LoopProcess(configuration, self.directory / "loop.log", token)
+        loop = LoopProcess(configuration, self.directory / "loop.log", secrets_of(token, lab.state))
         await loop.start()
         stack.push_async_callback(loop.stop)
         client = LoopClient(f"http://{HOST}:{port}", token)

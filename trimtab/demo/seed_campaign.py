@@ -1,6 +1,6 @@
 """Random fault scripts through the lab: each must end fulfilled, frozen, or in the hands of people with a reason.
 
-`python -m trimtab.demo.seed_campaign --seeds 10 --json OUT`. The VNFM's and VIM's own records must show no action twice.
+`python -m trimtab.demo.seed_campaign --seeds 10 --json OUT`. The far side's own records must show no action twice.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from trimtab.config.lab import lab_configuration
 from trimtab.demo.audit import audit
 from trimtab.demo.client import LoopClient
 from trimtab.demo.far_side import migrations
-from trimtab.demo.loop_process import LoopProcess
+from trimtab.demo.loop_process import LoopProcess, secrets_of
 from trimtab.demo.report import Reporter
 from trimtab.demo.run import free_port
 
@@ -41,7 +41,7 @@ async def run_seed(seed: int, directory: Path) -> dict[str, Any]:
         configuration = directory / "trimtab.yaml"
         text = lab_configuration(lab.state, port=port, directory=directory / "store")
         configuration.write_text(text, encoding="utf-8")
-        loop = LoopProcess(configuration, directory / "loop.log", token)
+        loop = LoopProcess(configuration, directory / "loop.log", secrets_of(token, lab.state))
         await loop.start()
         stack.push_async_callback(loop.stop)
         client = LoopClient(f"http://127.0.0.1:{port}", token)
@@ -76,8 +76,10 @@ async def _inject(lab: Lab, seed: int) -> list[str]:
 
 async def _until_fulfilled(client: LoopClient, timeout_seconds: float) -> None:
     async with asyncio.timeout(timeout_seconds):
-        while not await client.all_fulfilled():
+        fulfilled = False
+        while not fulfilled:
             await asyncio.sleep(POLL_SECONDS)
+            fulfilled = await client.all_fulfilled()
 
 
 async def _ending(client: LoopClient) -> list[dict[str, Any]]:
