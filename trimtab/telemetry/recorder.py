@@ -81,8 +81,8 @@ class Telemetry(Instruments):
     def reading(self, reading: Reading, at_ns: int) -> None:
         """Account for a reading that is in the journal."""
         source = reading.source
-        for reason in GapReason:
-            self.count("trimtab_ingest_gaps_total", 0, source, reason)
+        for possible in GapReason:
+            self.count("trimtab_ingest_gaps_total", 0, source, possible)
         if reading.batch is not None:
             self.count("trimtab_ingest_samples_total", len(reading.batch), source)
         for gap in reading.gaps:
