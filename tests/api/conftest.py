@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx2
 import pytest
@@ -544,13 +544,25 @@ def world(build_world: Callable[[int], FakeAssurance]) -> FakeAssurance:
 
 
 @pytest.fixture
+def assess() -> Callable[[FakeAssurance, str, str, float | None], None]:
+    """Have the fake loop assess a value, a second after the last one."""
+
+    def put(world: FakeAssurance, service_id: str, objective: str, value: float | None) -> None:
+        last = world.assessment_rows[service_id, objective][-1].end_ns
+        item = next(o for o in objectives(service_id) if o.objective.name == objective)
+        world.put(assessed(service_id, item, last + SECOND, value, last))
+
+    return put
+
+
+@pytest.fixture(scope="session")
 def tokens() -> dict[str, str]:
     """Return every kind of credential by name."""
     names = ("noc", "viewer", "acme", "globex", "scraper", "pusher", "callback")
     return {name: f"{name}-token-of-the-tests" for name in names}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings(tokens: dict[str, str]) -> ApiSettings:
     """Return settings that know those credentials."""
     rights: dict[str, tuple[set[Scope], str | None]] = {
@@ -580,23 +592,44 @@ async def _mounted(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+def _build(world: Any, settings: ApiSettings) -> FastAPI:
+    registry = CollectorRegistry()
+    Counter("trimtab_steps", "Steps of the loop", registry=registry).inc(3)
+    mounts = {
+        "/api/v1/write": Mount(_mounted, Scope.INGEST),
+        "/callbacks/sol003": Mount(_mounted, Scope.CALLBACK),
+    }
+
+    async def submit(command: Command) -> CommandResult:
+        result: CommandResult = await world.submit(command)
+        return result
+
+    return create_app(
+        world, submit, settings, registry, mounts, now_ns=lambda: cast(int, world.now_ns)
+    )
+
+
 @pytest.fixture
 def make_app(settings: ApiSettings) -> Callable[..., FastAPI]:
-    """Build the application around a fake loop."""
+    """Build the application around a fake loop, with changes to its settings."""
+    return lambda world, **changes: _build(world, settings.model_copy(update=changes))
 
-    def make(world: FakeAssurance, **changes: Any) -> FastAPI:
-        registry = CollectorRegistry()
-        Counter("trimtab_steps", "Steps of the loop", registry=registry).inc(3)
-        mounts = {
-            "/api/v1/write": Mount(_mounted, Scope.INGEST),
-            "/callbacks/sol003": Mount(_mounted, Scope.CALLBACK),
-        }
-        return create_app(
-            world, world.submit, settings.model_copy(update=changes), registry, mounts,
-            now_ns=lambda: world.now_ns,
-        )  # fmt: skip
 
-    return make
+class _Stage:
+    """Stands for whichever fake loop is on now: building an application for each test would take longer."""
+
+    def __init__(self) -> None:
+        self.world = FakeAssurance()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.world, name)
+
+
+@pytest.fixture(scope="session")
+def staged(settings: ApiSettings) -> tuple[_Stage, FastAPI]:
+    """Build one application for many tests."""
+    stage = _Stage()
+    return stage, _build(stage, settings)
 
 
 Client = Callable[[str], httpx2.AsyncClient]
@@ -604,10 +637,12 @@ Client = Callable[[str], httpx2.AsyncClient]
 
 @pytest.fixture
 async def client_of(
-    make_app: Callable[..., FastAPI], world: FakeAssurance, tokens: dict[str, str]
+    staged: tuple[_Stage, FastAPI], world: FakeAssurance, tokens: dict[str, str]
 ) -> AsyncIterator[Client]:
     """Return a client of the application for a credential's name; an empty name has none."""
-    transport = httpx2.ASGITransport(make_app(world), raise_app_exceptions=False)
+    stage, app = staged
+    stage.world = world
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     opened: list[httpx2.AsyncClient] = []
 
     def make(name: str) -> httpx2.AsyncClient:
