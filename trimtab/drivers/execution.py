@@ -9,12 +9,12 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 
 from trimtab.domain.action import Action, ActionResult, ActionState, Operation
 from trimtab.domain.time import ns_from_seconds, seconds_from_ns
 from trimtab.drivers import crashpoint
 from trimtab.drivers.crashpoint import CrashPoint
+from trimtab.drivers.flight import Flight
 from trimtab.drivers.ledger import ActionLedger, LedgerEntry, Stage
 from trimtab.errors import ActuatorError
 from trimtab.ports import (
@@ -49,30 +49,6 @@ Commit = Callable[[ActionResult], Awaitable[bool]]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """One attempt under way.
-
-    `leaving` from the moment at which SENDING may be durable; `submitted` is clear only while a request is out;
-    `news` wakes the next poll early.
-    """
-
-    action: Action
-    stage: Stage
-    task: asyncio.Task[None] | None = None
-    operation: Operation | None = None
-    leaving: bool = False
-    submitted: asyncio.Event = field(default_factory=asyncio.Event)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.submitted.set()
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.action.id, self.action.attempt
-
-
 class Executor:
     """Carry actions out, one task each, until they are over.
 
@@ -93,7 +69,7 @@ class Executor:
         self._clock = clock
         self._crash_point = crash_point
         self._jitter = jitter
-        self._flights: dict[tuple[str, int], _Flight] = {}
+        self._flights: dict[tuple[str, int], Flight] = {}
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._submits = {name: asyncio.Semaphore(SUBMITS_AT_ONCE_MAX) for name in actuators}
         self._polls = {name: asyncio.Semaphore(POLLS_AT_ONCE_MAX) for name in actuators}
@@ -178,18 +154,18 @@ class Executor:
         self._attempts[action.id] = action.attempt
         while len(self._attempts) > ATTEMPTS_REMEMBERED_MAX:
             self._attempts.popitem(last=False)
-        flight = _Flight(action, stage, operation=operation)
+        flight = Flight(action, stage, operation=operation)
         self._flights[flight.key] = flight
         flight.task = asyncio.create_task(self._run(flight, since_ns), name=f"action {action.id}")
         flight.task.add_done_callback(lambda task: self._ended(flight, task))
         return True
 
-    def _ended(self, flight: _Flight, task: asyncio.Task[None]) -> None:
+    def _ended(self, flight: Flight, task: asyncio.Task[None]) -> None:
         self._flights.pop(flight.key, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("action %s lost its task", flight.action.id, exc_info=error)
 
-    async def _run(self, flight: _Flight, since_ns: int | None) -> None:
+    async def _run(self, flight: Flight, since_ns: int | None) -> None:
         action = flight.action
         actuator = self._actuators.get(action.actuator)
         if actuator is None:
@@ -209,7 +185,7 @@ class Executor:
         if flight.operation is not None:
             await self._follow(flight, actuator, flight.operation, since_ns or action.created_at_ns)
 
-    async def _send(self, flight: _Flight, actuator: Actuator) -> int | None:
+    async def _send(self, flight: Flight, actuator: Actuator) -> int | None:
         """Send once. Return the time of SENDING when there is something to follow or to ask, else None."""
         action = flight.action
         async with self._submits[action.actuator]:
@@ -236,11 +212,11 @@ class Executor:
             case SubmissionOutcome.FAILED:
                 await self._end(flight, ActionState.FAILED, detail)
             case _:
-                _log.warning("action %s: %s; asking %s", action.id, detail, action.actuator)
+                flight.doubt = detail
                 return since_ns
         return None
 
-    async def _commit_sending(self, flight: _Flight) -> int | None:
+    async def _commit_sending(self, flight: Flight) -> int | None:
         """Make SENDING durable; None when the deadline passed first: what was intended so long ago is not sent."""
         action = flight.action
         until = self._clock.monotonic_ns() + self._left_ns(action, action.changed_at_ns)
@@ -274,8 +250,9 @@ class Executor:
             detail = f"{type(error).__name__}: {error}"
         return Submission(SubmissionOutcome.UNKNOWN, detail)
 
-    async def _ask(self, flight: _Flight, actuator: Actuator, since_ns: int) -> None:
+    async def _ask(self, flight: Flight, actuator: Actuator, since_ns: int) -> None:
         """Ask the target what became of a request, a few times. UNKNOWN ends it."""
+        flight.doubt = flight.doubt or "the process ended before it knew the answer"
         found = Found(asked=False, detail="not asked")
         for attempt in range(FIND_TRIES):
             if attempt:
@@ -283,14 +260,15 @@ class Executor:
             found = await self._find(actuator, flight.action, since_ns)
             if found.operation is not None:
                 self._crash_point(crashpoint.AFTER_FOUND)
-                await self._accepted(flight, found.operation, f"found: {found.detail}")
+                await self._accepted(
+                    flight, found.operation, f"{flight.doubt}; found: {found.detail}"
+                )
                 return
             if found.asked and attempt + 1 >= FIND_TRIES_ASKED:
                 break
-        asked = "asked, it has no match" if found.asked else "it can't be asked"
-        await self._end(
-            flight, ActionState.UNKNOWN, f"{flight.action.actuator}: {asked}: {found.detail}"
-        )
+        asked = "asked since, it has no match" if found.asked else "it can't be asked"
+        detail = f"{flight.doubt}; {flight.action.actuator}: {asked}: {found.detail}"
+        await self._end(flight, ActionState.UNKNOWN, detail)
 
     async def _find(self, actuator: Actuator, action: Action, since_ns: int) -> Found:
         try:
@@ -302,7 +280,7 @@ class Executor:
             _log.exception("actuator %s raised on find", action.actuator)
             return Found(asked=False, detail=f"{type(error).__name__}: {error}")
 
-    async def _accepted(self, flight: _Flight, operation: Operation, detail: str) -> None:
+    async def _accepted(self, flight: Flight, operation: Operation, detail: str) -> None:
         at_ns = self._clock.now_ns()
         result = ActionResult(
             flight.action.id, ActionState.ACCEPTED, at_ns, detail[:DETAIL_MAX], operation
@@ -313,7 +291,7 @@ class Executor:
         self._crash_point(crashpoint.AFTER_ACCEPTED_JOURNALED)
 
     async def _follow(
-        self, flight: _Flight, actuator: Actuator, operation: Operation, since_ns: int
+        self, flight: Flight, actuator: Actuator, operation: Operation, since_ns: int
     ) -> None:
         """Poll until the operation is over; at least once, even when the deadline passed while we were down."""
         until = self._clock.monotonic_ns() + self._left_ns(flight.action, since_ns)
@@ -340,14 +318,14 @@ class Executor:
                 await self._end(flight, ActionState.UNKNOWN, detail, operation)
                 return
             seconds = min(wait * self._jitter(), seconds_from_ns(left_ns))
-            await _wait(flight.news, seconds)
+            await flight.wait_for_news(seconds)
             wait = min(wait * POLL_GROWTH, POLL_SECONDS_MAX)
         state = ActionState.SUCCEEDED if operation.succeeded else ActionState.FAILED
         await self._end(flight, state, operation.detail or operation.state, operation)
 
     async def _end(
         self,
-        flight: _Flight,
+        flight: Flight,
         state: ActionState,
         detail: str,
         operation: Operation | None = None,
@@ -378,16 +356,6 @@ class Executor:
 
     def _left_ns(self, action: Action, since_ns: int) -> int:
         return since_ns + action.deadline_ns - self._clock.now_ns()
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Wait for news or for the time to pass."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass  # nobody told: poll as planned
-    event.clear()
 
 
 def _tail(reference: str) -> str:

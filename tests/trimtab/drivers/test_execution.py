@@ -428,6 +428,32 @@ def test_a_result_waits_for_the_journal() -> None:
     assert world.results() == [ActionState.SENDING, ActionState.ACCEPTED, ActionState.SUCCEEDED]
 
 
+@pytest.mark.parametrize(
+    ("word", "find", "tries", "detail"),
+    [
+        ("answer lost", "works", 3, "no answer; target: asked since, it has no match: none"),
+        ("answer lost", "down", 5, "no answer; target: it can't be asked: down"),
+    ],
+)
+def test_doubt_ends_with_people_who_are_told_all(
+    word: str, find: str, tries: int, detail: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World({"a": Plan((word,), find=find)})
+    asked: list[str] = []
+    asking = world.target.find
+
+    async def counted(action: Action, since_ns: int) -> Found:
+        asked.append(action.id)
+        return await asking(action, since_ns)
+
+    monkeypatch.setattr(world.target, "find", counted)
+    world.intend(an_action())
+    survive(world)
+    assert world.results() == [ActionState.SENDING, ActionState.UNKNOWN]
+    assert world.actions["a"].detail == detail
+    assert len(asked) == tries
+
+
 def test_an_operation_that_does_not_end_goes_to_people() -> None:
     world = World({"a": Plan(operation_seconds=500)})
     world.intend(an_action(deadline_seconds=20))
