@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 TARGETS_MAX = 5_000
 LABELS_PER_TARGET_MAX = 60
 LIST_BYTES_MAX = 4_194_304
-_ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
+PORT_MAX = 65_535
+_HOST_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})"
+_ADDRESS = re.compile(rf"(\[[0-9a-fA-F:.]+\]|{_HOST_LABEL}(?:\.{_HOST_LABEL})*\.?):([0-9]{{1,5}})")
 _PATH = re.compile(r"/[!-~]*")
 
 
@@ -42,6 +44,14 @@ class Target:
     labels: tuple[tuple[str, str], ...]
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of `host:port` (`[::1]:80`). Raises CollectorError when it is not of that form."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not 0 < int(match.group(2)) <= PORT_MAX:
+        raise CollectorError(f"{address[:80]!r} is not of the form host:port")
+    return match.group(1).strip("[]"), int(match.group(2))
+
+
 def targets_of(groups: list[TargetGroup], scheme: str, path: str) -> list[Target]:
     """Flatten groups. Labels `__scheme__` and `__metrics_path__` override; other `__` labels are dropped.
 
@@ -54,8 +64,7 @@ def targets_of(groups: list[TargetGroup], scheme: str, path: str) -> list[Target
             path_here = group.labels.get("__metrics_path__", path)
             if scheme_here not in ("http", "https") or _PATH.fullmatch(path_here) is None:
                 raise CollectorError(f"{scheme_here} {path_here} makes no URL")
-            if _ADDRESS.fullmatch(address) is None:
-                raise CollectorError(f"{address[:80]!r} is not of the form host:port")
+            split_address(address)
             labels = {k: v for k, v in group.labels.items() if v and not k.startswith("__")}
             labels.setdefault("instance", address)
             found.append(
@@ -154,7 +163,7 @@ class HttpList:
                     content = await _bounded(response)
         except TimeoutError:
             raise CollectorError(f"{self.url} gave no answer in time") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError) as error:
             raise CollectorError(f"{self.url}: {str(error) or type(error).__name__}") from None
         return parse_groups(_from_json(content, self.url))
 

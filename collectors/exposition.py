@@ -5,7 +5,7 @@ is the key of a dictionary, and only what is not found there is taken apart, exa
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ OPENMETRICS = "application/openmetrics-text"
 ACCEPT = f"{OPENMETRICS};version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 TIME_NS_MAX = 2**63 - 1
 EXEMPLAR_RUNES_MAX = 128
+LINES_PER_STEP = 1_000
 
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*+"
 _BRACES = r'\{(?:[^"{}\n]++|"(?:[^"\\\n]++|\\.)*+")*+\}'
@@ -39,6 +40,7 @@ _ESCAPED = {"\\": "\\", '"': '"', "n": "\n"}
 # What float() takes and the formats do not have: digit grouping, other scripts' digits, control characters.
 _ODD_IN_NUMBERS = re.compile(r"[^0-9a-zA-Z+.\- ]")
 _PLAIN_SECONDS = re.compile(r"(-?)(\d{1,10})(?:\.(\d{1,20}))?", re.ASCII)
+_MILLISECONDS = re.compile(r"-?\d{1,18}", re.ASCII)
 _COMMENTS = re.compile(r"# (?:TYPE|UNIT|HELP) ")
 
 Resolve = Callable[[str, dict[str, str]], int]
@@ -67,7 +69,7 @@ class PageReader:
     """Decode the pages of one target, remembering what text stands for which series.
 
     `resolve` is asked for the id of a series that was not seen before. Ids are remembered, SKIPPED among them;
-    `texts_max` bounds the memory, and `forget` empties it (say, when the target's labels have changed).
+    `texts_max` bounds the memory: beyond it all is forgotten, and learnt anew from the next page.
     """
 
     def __init__(self, resolve: Resolve, texts_max: int) -> None:
@@ -75,42 +77,57 @@ class PageReader:
         self._texts_max = texts_max
         self._known: dict[str, int] = {}
 
-    def forget(self) -> None:
-        """Resolve everything anew from the next page on."""
-        self._known.clear()
-
     def read(self, text: str, *, openmetrics: bool) -> Page:
         """Decode a page. Raises MalformedExposition with the line's number."""
+        steps = self.steps(text, openmetrics=openmetrics)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                page: Page = done.value
+                return page
+
+    def steps(self, text: str, *, openmetrics: bool) -> Generator[None, None, Page]:
+        """Decode a page, pausing every LINES_PER_STEP lines, so that a long one does not hold up an event loop."""
         lines = _whole_lines(text, openmetrics=openmetrics)
         if len(self._known) > self._texts_max:
             self._known.clear()
-        page = self._decode(lines, self._known, openmetrics=openmetrics)
-        # A tab, say, between value and time: rare enough to take every line apart.
-        return page or self._decode(lines, {}, openmetrics=openmetrics) or _no_numbers(lines)
+        page = yield from self._decode(lines, self._known, openmetrics=openmetrics)
+        if page is None:
+            # A tab, say, between value and time: rare enough to take every line apart.
+            page = yield from self._decode(lines, {}, openmetrics=openmetrics)
+        return page or _no_numbers(lines)
 
-    def _decode(self, lines: list[str], known: dict[str, int], *, openmetrics: bool) -> Page | None:
+    def _decode(
+        self, lines: list[str], known: dict[str, int], *, openmetrics: bool
+    ) -> Generator[None, None, Page | None]:
         """Decode, trusting that what follows a known text is a number; None when that was not so."""
         ids: list[int] = []
         tails: list[str] = []
         times: list[tuple[int, int]] = []
         for number, line in enumerate(lines, 1):
+            if not number % LINES_PER_STEP:
+                yield
             head, _, tail = line.rpartition(" ")
             found = known.get(head)
             if found is None:
                 if line[:1] in ("#", "") or (not openmetrics and _is_comment(line)):
                     _check_unsampled(line, number, openmetrics=openmetrics)
                     continue
-                found, tail, time_ns = self._take_apart(line, number, openmetrics=openmetrics)
-                if time_ns is not None:
-                    times.append((len(ids), time_ns))
+                key, _, value = head.rpartition(" ")
+                found, stamp = known.get(key) if value else None, tail
+                if found is None:
+                    found, value, stamp = self._take_apart(line, number, openmetrics=openmetrics)
+                if stamp:
+                    times.append((len(ids), _time_ns(stamp, number, openmetrics=openmetrics)))
+                tail = value
             ids.append(found)
             tails.append(tail)
-        value = _numbers(tails)
-        return None if value is None else _page(ids, value, times)
+        values = _numbers(tails)
+        return None if values is None else _page(ids, values, times)
 
-    def _take_apart(
-        self, line: str, number: int, *, openmetrics: bool
-    ) -> tuple[int, str, int | None]:
+    def _take_apart(self, line: str, number: int, *, openmetrics: bool) -> tuple[int, str, str]:
+        """Return a sample's series id, its value, and its time as written (empty where there is none)."""
         match = (_OPENMETRICS_LINE if openmetrics else _TEXT_LINE).fullmatch(line)
         if match is None:
             raise MalformedExposition(f"line {number} is not a sample: {line[:80]!r}")
@@ -122,12 +139,14 @@ class PageReader:
         if found is None:
             labels = _labels(braces[1:-1], number, openmetrics=openmetrics) if braces else {}
             found = self._known[key] = self._resolve(name, labels)
-        if stamp is None:
-            return found, value, None
-        time_ns = _seconds_to_ns(stamp) if openmetrics else int(stamp) * NS_PER_MILLISECOND
-        if time_ns is None or not 0 < time_ns <= TIME_NS_MAX:
-            raise MalformedExposition(f"line {number} has an impossible time: {stamp[:40]}")
-        return found, value, time_ns
+        return found, value, stamp or ""
+
+
+def _time_ns(stamp: str, number: int, *, openmetrics: bool) -> int:
+    time_ns = _seconds_to_ns(stamp) if openmetrics else _milliseconds_to_ns(stamp)
+    if time_ns is None or not 0 < time_ns <= TIME_NS_MAX:
+        raise MalformedExposition(f"line {number} has an impossible time: {stamp[:40]!r}")
+    return time_ns
 
 
 def _whole_lines(text: str, *, openmetrics: bool) -> list[str]:
@@ -182,6 +201,11 @@ def _check_exemplar(braces: str, value: str, number: int) -> None:
         raise MalformedExposition(f"line {number} has an exemplar longer than the format allows")
     if _numbers([value]) is None:
         raise MalformedExposition(f"line {number} has an exemplar without a number")
+
+
+def _milliseconds_to_ns(text: str) -> int | None:
+    whole = _MILLISECONDS.fullmatch(text)
+    return None if whole is None else int(text) * NS_PER_MILLISECOND
 
 
 def _seconds_to_ns(text: str) -> int | None:

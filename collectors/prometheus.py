@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+import ssl
 import zlib
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +93,25 @@ class PrometheusCollector:
         def _is_a_pattern(cls, value: str | None) -> str | None:
             return pattern(value)
 
+        @field_validator("http")
+        @classmethod
+        def _are_urls(cls, value: list[str]) -> list[str]:
+            for text in value:
+                parts = urlsplit(text)
+                if parts.scheme not in ("http", "https") or not parts.hostname:
+                    raise ValueError(f"{text!r} is no URL: write it as http(s)://host[:port]/path")
+            return value
+
+        @field_validator("ca_file")
+        @classmethod
+        def _holds_certificates(cls, value: Path | None) -> Path | None:
+            try:
+                if value is not None:
+                    ssl.create_default_context(cafile=value)
+            except OSError as error:  # an SSLError is one, too
+                raise ValueError(f"no certificates can be read from {value}: {error}") from None
+            return value
+
         @model_validator(mode="after")
         def _has_targets(self) -> "PrometheusCollector.Config":
             if not (self.static or self.files or self.http):
@@ -148,10 +169,13 @@ class PrometheusCollector:
     async def _refresh(self, session: "_Session") -> None:
         """Look who is to be scraped, start and stop accordingly, and tell what the inventory has become."""
         targets = await session.discovery.refresh()
-        problems = list(session.discovery.problems)
-        gone = self._assign(targets, session, problems)
+        problems = session.discovery.problems
+        gone, clashes = self._assign(targets, session)
         at_ns = self._clock.now_ns()
-        gaps = tuple(self._outlet.gap(GapReason.UNREACHABLE, text, at_ns) for text in problems)
+        gaps = [self._outlet.gap(GapReason.UNREACHABLE, text, at_ns) for text in problems]
+        if clashes:
+            text = f"{len(clashes)} targets have the labels of another, {clashes[0]} for one"
+            gaps.append(self._outlet.gap(GapReason.MALFORMED, text, at_ns))
         found = survey(self._config.inventory, [dict(target.labels) for target in targets])
         if session.discovery.healthy:
             self._tracker.count_missing(found)
@@ -163,20 +187,21 @@ class PrometheusCollector:
         if not gaps and change is None:
             return
         taken = await self._outlet.put(
-            session.sink, Reading(self.source, gaps=gaps, inventory=change)
+            session.sink, Reading(self.source, gaps=tuple(gaps), inventory=change)
         )
         if taken and change is not None:
             self._tracker.taken(change, found)
 
     def _assign(
-        self, targets: list[Target], session: "_Session", problems: list[str]
-    ) -> list[_Watched]:
-        """Give every target to its role; return the roles that are no more."""
+        self, targets: list[Target], session: "_Session"
+    ) -> tuple[list[_Watched], list[str]]:
+        """Give every target to its role. Return the roles that are no more, and targets whose role was taken."""
+        clashes: list[str] = []
         seen: set[Role] = set()
         for target in targets:
             role = self._role(target)
             if role in seen:
-                problems.append(f"{target.url} has the same labels as another target")
+                clashes.append(target.url)
                 continue
             seen.add(role)
             if role in self._watched:
@@ -191,7 +216,7 @@ class PrometheusCollector:
             task = self._watched[role].task
             if task is not None:
                 task.cancel()
-        return [self._watched.pop(role) for role in gone]
+        return [self._watched.pop(role) for role in gone], clashes
 
     def _role(self, target: Target) -> Role:
         """Return the labels that a target puts on its series."""
@@ -251,7 +276,7 @@ class PrometheusCollector:
                 raise
             url = watched.target.url
             text, openmetrics = await fetch(session.client, url, self._limits, headers)
-        return watched.series.page(text, openmetrics=openmetrics)
+        return await watched.series.page(text, openmetrics=openmetrics)
 
     async def _failed(
         self, watched: _Watched, session: "_Session", error: ScrapeFailed, at_ns: int, start: float
@@ -345,8 +370,6 @@ def _limits(config: PrometheusCollector.Config) -> Limits:
 
 
 def _client(config: PrometheusCollector.Config) -> "AsyncClient":
-    import ssl
-
     import httpx2
 
     verify: ssl.SSLContext | bool = True

@@ -4,7 +4,7 @@ import asyncio
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -83,7 +83,7 @@ async def fetch(
         raise ScrapeFailed(GapReason.TIMEOUT, detail) from None
     except (httpx2.RemoteProtocolError, httpx2.DecodingError) as error:
         raise ScrapeFailed(GapReason.MALFORMED, f"{url}: {error}") from None
-    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, ValueError) as error:
         detail = f"{url}: {str(error) or type(error).__name__}"
         raise ScrapeFailed(GapReason.UNREACHABLE, detail) from None
 
@@ -175,10 +175,11 @@ class TargetSeries:
         self._ids.add(found)
         return found
 
-    def page(self, text: str, *, openmetrics: bool) -> Page:
-        """Decode a page. Raises ScrapeFailed."""
+    async def page(self, text: str, *, openmetrics: bool) -> Page:
+        """Decode a page, letting others run meanwhile. Raises ScrapeFailed."""
+        steps = self._reader.steps(text, openmetrics=openmetrics)
         try:
-            page = self._reader.read(text, openmetrics=openmetrics)
+            page = await _finish(steps)
         except MalformedExposition as error:
             raise ScrapeFailed(GapReason.MALFORMED, str(error)) from None
         wanted = int(np.count_nonzero(page.series_id != SKIPPED))
@@ -242,6 +243,16 @@ class TargetSeries:
                 return None
             self._own[name] = found
         return found
+
+
+async def _finish(steps: Generator[None, None, Page]) -> Page:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            page: Page = done.value
+            return page
+        await asyncio.sleep(0)
 
 
 def _columns(

@@ -228,7 +228,7 @@ class Sol003Collector:
                     return Reply(response.status_code, location, text[:TEXT_MAX])
         except TimeoutError:
             raise CollectorError(f"{url} gave no answer in time") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError) as error:
             raise CollectorError(f"{url}: {str(error) or type(error).__name__}") from None
 
     def _ours(self, location: str, collection: str) -> str:

@@ -1,7 +1,6 @@
 """STAMP session-sender (RFC 8762, RFC 8972): active probes over several flows, delay and loss of each."""
 
 import asyncio
-import re
 import socket
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from collectors.delivery import Account, CollectorStats, Outlet
+from collectors.discovery import split_address
 from collectors.stall import STALL_LIMIT_SECONDS
 from collectors.stamp_flow import Flow, Outcome, Stamping, open_socket
 from collectors.stamp_loss import OneWayLoss
@@ -17,6 +17,7 @@ from collectors.stamp_packet import error_estimate
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.series import Series
 from trimtab.domain.time import NS_PER_SECOND, ns_from_seconds
+from trimtab.errors import CollectorError
 from trimtab.ports import Clock, Gap, GapReason, ReadingSink, SeriesIndex
 
 SESSIONS_MAX = 1_000
@@ -25,7 +26,6 @@ RATE_MAX_PER_SECOND = 1_000.0
 RESOLVE_TIMEOUT_SECONDS = 5.0
 RESOLVE_AGAIN_SECONDS = 5.0
 FIRST_SSID, LAST_SSID = 1, 65_535  # RFC 8972: 0 says that there is none
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
 Row = tuple[int, int, float]
 
 
@@ -49,9 +49,10 @@ class ProbedService(BaseModel):
     @field_validator("address")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
-        match = _ADDRESS.fullmatch(value)
-        if match is None or not 0 < int(match.group(2)) < 65_536:
-            raise ValueError("not of the form host:port")
+        try:
+            split_address(value)
+        except CollectorError as error:
+            raise ValueError(str(error)) from None
         return value
 
 
@@ -144,7 +145,7 @@ class StampCollector:
         while True:
             try:
                 return await session.open(first_ssid, self._stamping)
-            except (OSError, TimeoutError) as error:
+            except (OSError, ValueError) as error:  # a name may also be none at all
                 detail = str(error) or "the name was not resolved in time"
                 session.unsent[GapReason.UNREACHABLE, detail] += 1
             await asyncio.sleep(RESOLVE_AGAIN_SECONDS)
@@ -183,9 +184,9 @@ class _Session:
     async def open(self, first_ssid: int, stamping: Stamping) -> None:
         """Resolve the address and open a socket a flow. Raises OSError or TimeoutError."""
         loop = asyncio.get_running_loop()
-        host, _, port = self.settings.address.rpartition(":")
+        host, port = split_address(self.settings.address)
         async with asyncio.timeout(RESOLVE_TIMEOUT_SECONDS):
-            found = await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         family, _, _, _, peer = found[0]
         try:
             for number in range(self.settings.flows):

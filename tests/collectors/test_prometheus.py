@@ -400,7 +400,8 @@ async def test_two_targets_that_nothing_tells_apart(journal, clock, serve, runni
         async with running(scrape, journal):
             await until(lambda: journal.values("a") and journal.gaps())
     assert set(journal.values("a")) == {1.0}
-    assert "same labels" in journal.gaps()[0].detail
+    assert two.address in journal.gaps()[0].detail
+    assert journal.gaps()[0].reason == "malformed"
 
 
 async def test_a_full_series_table_is_counted(journal, clock, serve, running, until) -> None:
@@ -434,6 +435,10 @@ async def test_the_token_is_sent_and_its_absence_is_ours(
     [
         ({}, "nothing to scrape"),
         ({"static": static("nowhere")}, "host:port"),
+        ({"static": static("a..b:80")}, "host:port"),
+        ({"static": static("a:99999")}, "host:port"),
+        ({"http": ["ftp://a/b"]}, "no URL"),
+        ({"static": static("a:1"), "ca_file": "no-such-file"}, "no-such-file"),
         ({"static": static("a:1"), "keep": "("}, "not a regular expression"),
         ({"static": static("a:1"), "interval_seconds": 0}, "greater than"),
         ({"static": static("a:1"), "inventory": [{"object": "a/b"}]}, "tenant/kind/name"),
