@@ -11,8 +11,8 @@ from lab.faults import FaultError, Faults, World
 from lab.httpcall import CallError
 from lab.scenario import ScenarioError, make_fault
 
-# How long a silent service discovery keeps its callers waiting: longer than any of them waits.
-SILENCE_SECONDS = 3600.0
+# A silent service discovery keeps its callers waiting until they give up, or until it is to talk again.
+SILENCE_STEP_SECONDS = 0.25
 
 
 class FaultRequest(BaseModel):
@@ -72,9 +72,11 @@ def create_app(world: Controlled, faults: Faults) -> FastAPI:
         return JSONResponse({"detail": str(error)}, 400)
 
     @app.get("/sd")
-    async def service_discovery() -> Response:
-        if world.silent_discovery:
-            await asyncio.sleep(SILENCE_SECONDS)
+    async def service_discovery(request: Request) -> Response:
+        while world.silent_discovery:
+            if await request.is_disconnected():
+                break
+            await asyncio.sleep(SILENCE_STEP_SECONDS)
         return JSONResponse(discovery(world))
 
     @app.get("/faults")

@@ -5,8 +5,6 @@ loop, a noisy host stops its guests, an overload is more customer packets.
 """
 
 import contextlib
-import os
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -60,6 +58,10 @@ class World(Protocol):
 Undo = Callable[[], Awaitable[None]]
 
 
+async def _nothing() -> None:
+    """What can't be taken back, or need not be."""
+
+
 @dataclass(slots=True)
 class Injected:
     """A fault that was injected; `target` is what it really hit."""
@@ -72,6 +74,11 @@ class Injected:
     parameters: dict[str, Any] = field(default_factory=dict)
     cleared_ns: int | None = None
 
+    @property
+    def lasts(self) -> bool:
+        """Whether it stays on until it is cleared, and was not."""
+        return self.undo is not _nothing and self.cleared_ns is None
+
     def document(self) -> dict[str, Any]:
         """For the control API."""
         return {
@@ -83,10 +90,6 @@ class Injected:
             "injected_at_ns": self.injected_ns,
             "cleared_at": rfc3339(self.cleared_ns / 1e9) if self.cleared_ns is not None else None,
         }
-
-
-async def _nothing() -> None:
-    """What can't be taken back, or need not be."""
 
 
 def _vnf_server(world: World, name: str) -> Server:
@@ -104,10 +107,8 @@ def _host(world: World, name: str) -> HostRecord:
 
 async def _crash(world: World, fault: Fault) -> Undo:
     server = _vnf_server(world, fault.target)
-    if server.pid is None:
-        raise FaultError(f"{fault.target} has no process")
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(server.pid, signal.SIGKILL)
+    # SIGKILL, through the parent: only it can be sure that the pid is still this process's.
+    await call("POST", world.compute.hosts[server.host].http_port, f"/guests/{server.id}/off")
     return _nothing
 
 
@@ -142,7 +143,8 @@ async def _noisy_host(world: World, fault: Fault) -> Undo:
     await call("PUT", host.http_port, "/duty", duty)
 
     async def undo() -> None:
-        await call("DELETE", host.http_port, "/duty")
+        with contextlib.suppress(CallError):  # a host that died meanwhile comes back quiet
+            await call("DELETE", host.http_port, "/duty")
 
     return undo
 
@@ -293,6 +295,9 @@ class Faults:
         if fault.target.startswith("host-of:"):
             host = _vnf_server(self._world, fault.target.removeprefix("host-of:")).host
             fault = Fault(fault.kind, host, fault.at_seconds, fault.parameters)
+        for on in self.all.values():
+            if on.lasts and (on.kind, on.target) == (fault.kind, fault.target):
+                raise FaultError(f"{fault.kind} on {fault.target} is on already, as {on.id}")
         injected_ns = time.time_ns()
         try:
             undo = await INJECTORS[fault.kind](self._world, fault)

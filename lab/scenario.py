@@ -50,6 +50,7 @@ RANDOM_TARGETS: dict[str, tuple[str, ...]] = {
     "vnfm_operation_useless": ("*",),
     "silent_collector": ("sd",),
 }
+ONE_OFF = frozenset({"crash", "hang", "leak"})
 RANDOM_FAULTS = (2, 5)
 RANDOM_GAP_SECONDS = (3.0, 12.0)
 
@@ -134,9 +135,12 @@ def load(name: str | Path) -> Scenario:
 def random_script(seed: int) -> list[Fault]:
     """A fault script that is the same for the same seed. Times count from the script's start and may overlap."""
     source = random.Random(seed)
-    faults, at = [], 0.0
+    faults: list[Fault] = []
+    at = 0.0
     for _ in range(source.randint(*RANDOM_FAULTS)):
         at += source.uniform(*RANDOM_GAP_SECONDS)
-        kind = source.choice(sorted(RANDOM_TARGETS))
+        # What lasts until it is cleared comes once in a script; one-off blows may fall again.
+        used = {fault.kind for fault in faults} - ONE_OFF
+        kind = source.choice(sorted(RANDOM_TARGETS.keys() - used))
         faults.append(Fault(kind, source.choice(RANDOM_TARGETS[kind]), round(at, 3)))
     return faults

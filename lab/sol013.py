@@ -49,7 +49,7 @@ def problem_response(
     )
 
 
-def check_version(request: Request) -> None:
+async def check_version(request: Request) -> None:
     """SOL013 clause 9.3: a request names the version of the API; ProblemError 400 without, 406 with an unknown one."""
     wanted = request.headers.get("version")
     if wanted is None:

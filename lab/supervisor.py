@@ -47,6 +47,8 @@ from lab.vnfm_subscriptions import Subscriptions
 STATE_FORMAT = 1
 READY_SECONDS = 15.0
 STOP_SECONDS = 2.0
+# Longer than any client of the lab pauses between two calls.
+KEEP_ALIVE_SECONDS = 60
 _POLL_SECONDS = 0.02
 
 
@@ -276,6 +278,7 @@ class Network:
                 log_level="warning",
                 access_log=False,
                 lifespan="off",
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 loop="asyncio",
                 timeout_graceful_shutdown=1,
             )

@@ -98,7 +98,7 @@ def _discovery(tokens: Tokens) -> APIRouter:
 
 
 def _guarded(tokens: Tokens) -> list[Any]:
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:
         if not tokens.is_valid(request.headers.get("x-auth-token")):
             raise NovaError(401, "This server could not verify that you are authorized.")
         requested_version(request)

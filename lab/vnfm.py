@@ -31,6 +31,7 @@ from lab.vnfm_operations import (
     OperationInvalidError,
     Operations,
     check_scale,
+    named_vnfcs,
 )
 from lab.vnfm_subscriptions import Subscriptions
 
@@ -216,7 +217,7 @@ def _add_instances(app: FastAPI, manager: Manager) -> None:
         known = {
             name for vnfc in vnf.vnfcs.values() for name in (vnfc.id, vnfc.resource_id, vnfc.name)
         }
-        unknown = set(request.vnfcInstanceId or ()) - known
+        unknown = set(named_vnfcs(request.model_dump())) - known
         if unknown:
             raise ProblemError(
                 400, f"vnfcInstanceId: not of this VNF: {', '.join(sorted(unknown))}"

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from lab.chain import Chain, ChainError
 from lab.compute import Compute, ComputeError
@@ -235,13 +236,8 @@ class Operations:
     def _to_heal(self, operation: Operation) -> list[Vnfc]:
         """The VNFCs that were named (SOL002's vnfcInstanceId), else those whose server does not run, else all."""
         vnfcs = list(operation.vnf.vnfcs.values())
-        extra = operation.params.get("additionalParams")
-        named = operation.params.get("vnfcInstanceId") or (
-            extra.get("vnfcInstanceId") if isinstance(extra, dict) else None
-        )
-        if isinstance(named, str):
-            named = [named]
-        if isinstance(named, list) and named:
+        named = named_vnfcs(operation.params)
+        if named:
             return [v for v in vnfcs if v.id in named or v.resource_id in named or v.name in named]
         return [v for v in vnfcs if v.server.status != "ACTIVE"] or vnfcs
 
@@ -312,3 +308,14 @@ def check_scale(vnf: Vnf, kind: str, steps: int) -> None:
         raise OperationInvalidError(
             f"scale level {level} is out of range: 0 to {MAX_SCALE_LEVEL}, now {vnf.scale_level}"
         )
+
+
+def named_vnfcs(params: dict[str, Any]) -> list[str]:
+    """The VNFCs that a heal names: SOL002's vnfcInstanceId, also accepted among the additional parameters."""
+    extra = params.get("additionalParams")
+    named = params.get("vnfcInstanceId") or (
+        extra.get("vnfcInstanceId") if isinstance(extra, dict) else None
+    )
+    if isinstance(named, str):
+        return [named]
+    return [str(name) for name in named] if isinstance(named, list) else []

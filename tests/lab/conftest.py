@@ -169,6 +169,10 @@ class LabUnderTest:
     def is_fine(self, service: str = "acme-vpn") -> bool:
         return self.probe(service).fine
 
+    def comes_right(self, service: str = "acme-vpn") -> None:
+        """The service is fine now, or soon: this machine has other things to do, too."""
+        self.eventually(lambda: self.is_fine(service))
+
     def put_right(self) -> None:
         """Bring the network back to how it started, for the next test."""
         self.clear_all()

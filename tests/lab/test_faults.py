@@ -3,12 +3,14 @@
 import httpx2
 import pytest
 
+from lab.network import LabError
+
 pytestmark = pytest.mark.alone
 
 
 def test_a_crash_stops_the_service_until_the_vnf_is_healed(lab):
     before = lab.vnfc("fw-0")
-    assert lab.is_fine()
+    lab.comes_right()
     lab.inject("crash", "fw-0")
     hurt = lab.probe()
     assert hurt.answered < hurt.sent / 10
@@ -25,14 +27,14 @@ def test_a_crash_stops_the_service_until_the_vnf_is_healed(lab):
     assert after["server_id"] != before["server_id"]
     assert after["vnfc_instance_id"] != before["vnfc_instance_id"]
     assert after["host"] == before["host"]
-    assert lab.is_fine()
+    lab.comes_right()
 
 
 def test_nobody_but_the_manager_restarts_a_crashed_vnf(lab):
     lab.inject("crash", "cpe-globex-0")
     for _ in range(2):
         assert lab.probe("globex-internet").answered == 0
-    assert lab.is_fine("acme-vpn"), "the other tenant's service does not share this VNF"
+    lab.comes_right("acme-vpn")
 
 
 def test_a_hang_answers_nothing_though_the_process_lives_until_it_is_healed(lab):
@@ -50,7 +52,7 @@ def test_a_hang_answers_nothing_though_the_process_lives_until_it_is_healed(lab)
     )
 
     assert healed["operationState"] == "COMPLETED"
-    assert lab.is_fine()
+    lab.comes_right()
 
 
 def test_a_hang_travels_with_a_live_migration(lab):
@@ -66,7 +68,7 @@ def test_an_overload_is_cured_by_a_scale_out_and_by_nothing_less(lab):
     hurt = lab.probe()
     assert hurt.answered < hurt.sent
     assert hurt.p95_delay_seconds is None or hurt.p95_delay_seconds > 0.04
-    assert lab.is_fine("globex-internet")
+    lab.comes_right("globex-internet")
     assert lab.occurrence(lab.operate("cpe-acme", "heal", {}))["operationState"] == "COMPLETED"
     lab.eventually(lambda: not lab.is_fine())  # the new instance has its burst first
 
@@ -130,7 +132,7 @@ def test_a_link_that_loses_packets_is_cured_by_no_action(lab):
     ]
     assert sum(drops) == 0.0, "a link's loss shows in nobody's counters"
     lab.clear_all()
-    assert lab.is_fine()
+    lab.comes_right()
 
 
 def test_a_leak_grows_then_slows_until_healed(lab):
@@ -142,7 +144,7 @@ def test_a_leak_grows_then_slows_until_healed(lab):
 
     assert lab.occurrence(lab.operate("cpe-globex", "heal", {}))["operationState"] == "COMPLETED"
 
-    assert lab.is_fine("globex-internet")
+    lab.comes_right("globex-internet")
     assert lab.metrics(lab.vnfc("cpe-globex-0")["target"])["vnf_memory_bytes"] < start + 5e6
 
 
@@ -167,7 +169,7 @@ def test_a_dead_host_takes_its_guests_along_and_a_heal_goes_elsewhere(lab):
 
     assert "fw" in lost
     assert lab.vnfc("fw-0")["host"] != dead
-    assert lab.is_fine()
+    lab.comes_right()
     lab.clear_all()
     lab.eventually(lambda: not reported_down())
 
@@ -176,7 +178,7 @@ def test_the_silence_of_the_service_discovery_hurts_no_customer(lab):
     lab.inject("silent_collector", "sd")
     with pytest.raises(httpx2.ReadTimeout):
         lab.control.get("/sd", timeout=0.5)
-    assert lab.is_fine()
+    lab.comes_right()
     lab.clear_all()
     assert len(lab.control.get("/sd").json()) == 8
 
@@ -189,7 +191,7 @@ def test_the_silence_of_a_jobs_expositions_hurts_no_customer(lab, job):
     for group in groups:
         with pytest.raises(httpx2.ReadTimeout):
             lab.metrics(group["targets"][0], timeout=0.2)
-    assert lab.is_fine()
+    lab.comes_right()
     lab.clear_all()
     assert lab.metrics(groups[0]["targets"][0])
 
@@ -198,6 +200,8 @@ def test_faults_are_on_record_and_unknown_ones_are_refused(lab):
     fault = lab.inject("link_loss")
     listed = {f["id"]: f for f in lab.control.get("/faults").json()["faults"]}
     assert listed[fault["id"]]["cleared_at"] is None
+    with pytest.raises(LabError, match="already"):
+        lab.inject("link_loss")
     cleared = lab.control.delete(f"/faults/{fault['id']}").json()
     assert cleared["cleared_at"] > cleared["injected_at"]
     for body in (

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from lab.cli import app
 from lab.network import Lab, LabError, read_state
 from lab.ports import PortPool, PortsExhaustedError
+from lab.scenario import Fault
 
 pytestmark = pytest.mark.alone
 
@@ -125,6 +126,8 @@ def test_up_and_down_leave_nothing_behind(run_dir):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_is_left_when_the_supervisor_is_ended_by(number, run_dir):
     lab = asyncio.run(Lab.start(run_dir))
+    asyncio.run(lab.inject(Fault("noisy_host", "host-2")))
+    asyncio.run(lab.inject(Fault("hang", "rtr-0")))
     pids = _tree(lab.state["pid"])
     os.kill(lab.state["pid"], number)
     assert _gone(pids - {lab.state["pid"]})

@@ -5,6 +5,7 @@ import pytest
 from lab.faults import INJECTORS
 from lab.scenario import (
     DEFAULT_TARGETS,
+    ONE_OFF,
     RANDOM_TARGETS,
     SCENARIOS,
     ScenarioError,
@@ -66,6 +67,8 @@ def test_random_scripts_repeat_by_seed_and_only_ask_for_what_there_is():
     assert {f.kind for s in scripts for f in s} == set(RANDOM_TARGETS)
     for script in scripts:
         assert 2 <= len(script) <= 5
+        lasting = [f.kind for f in script if f.kind not in ONE_OFF]
+        assert len(lasting) == len(set(lasting))
         times = [f.at_seconds for f in script]
         assert times == sorted(times)
         for fault in script:

@@ -207,7 +207,7 @@ def test_a_vnf_is_stopped_and_started(lab):
     assert lab.instance("cpe-globex")["instantiatedVnfInfo"]["vnfState"] == "STOPPED"
     assert lab.probe("globex-internet").answered == 0
     lab.occurrence(lab.operate("cpe-globex", "operate", {"changeStateTo": "STARTED"}))
-    assert lab.is_fine("globex-internet")
+    lab.comes_right("globex-internet")
 
 
 class Callback:
