@@ -95,6 +95,7 @@ class Lab:
         """Stop the lab and wait until nothing of it is left."""
         if self._process is not None:
             await asyncio.to_thread(_end, self._process)
+            (self.run_dir / STATE_FILE).unlink(missing_ok=True)
             return
         pid = int(self.state["pid"])
         with contextlib.suppress(ProcessLookupError):

@@ -295,9 +295,13 @@ class Network:
     def _write_state(self) -> None:
         path = self.run_dir / STATE_FILE
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._state(), indent=2) + "\n", encoding="utf-8")
-        os.chmod(temporary, 0o600)
-        os.replace(temporary, path)
+        try:
+            temporary.write_text(json.dumps(self._state(), indent=2) + "\n", encoding="utf-8")
+            os.chmod(temporary, 0o600)
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _state(self) -> dict[str, Any]:
         return {

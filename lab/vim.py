@@ -145,7 +145,7 @@ def _hosts_router(compute: Compute, tokens: Tokens) -> APIRouter:
 
     @router.put("/os-services/{identifier}")
     async def update_service(request: Request, identifier: str) -> Response:
-        body = await request.json()
+        body = await _body(request)
         for host in compute.hosts.values():
             if host.id == identifier:
                 host.enabled = (
@@ -214,9 +214,19 @@ def _servers_router(compute: Compute, tokens: Tokens, faults: VimFaults) -> APIR
     async def act(request: Request, identifier: str) -> Response:
         if faults.refuses:
             raise NovaError(503, "injected: the VIM refuses")
-        return _migrate_live(compute, request, find(identifier), await request.json())
+        return _migrate_live(compute, find(identifier), await _body(request))
 
     return router
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    try:
+        body = await request.json()
+    except ValueError as error:
+        raise NovaError(400, "Malformed request body") from error
+    if not isinstance(body, dict):
+        raise NovaError(400, "Malformed request body")
+    return body
 
 
 def _select(compute: Compute, request: Request) -> list[Server]:
@@ -242,9 +252,7 @@ def _select(compute: Compute, request: Request) -> list[Server]:
     return chosen[: int(limit)] if limit.isdigit() else chosen
 
 
-def _migrate_live(
-    compute: Compute, request: Request, server: Server, body: dict[str, Any]
-) -> Response:
+def _migrate_live(compute: Compute, server: Server, body: dict[str, Any]) -> Response:
     wanted = body.get("os-migrateLive")
     if not isinstance(wanted, dict) or "host" not in wanted:
         raise NovaError(

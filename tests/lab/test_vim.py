@@ -123,4 +123,13 @@ def test_without_the_password_there_is_no_token_and_without_a_token_nothing(lab)
     url = lab.state["vim"]["auth_url"].replace("/identity/v3", "/compute/v2.1/servers/detail")
     answer = httpx2.get(url, trust_env=False)
     assert answer.status_code == 401
+    token = lab.cloud.auth_token
+    action = url.replace("/detail", f"/{lab.vnfc('fw-0')['server_id']}/action")
+    for body in (b"{", b"[]", b'{"reboot": {}}'):
+        answer = httpx2.post(action, content=body, headers={"X-Auth-Token": token}, trust_env=False)
+        assert answer.status_code == 400
+        assert answer.json()["badRequest"]["message"]
+    newer = {"X-Auth-Token": token, "OpenStack-API-Version": "compute 2.999"}
+    assert httpx2.get(url, headers=newer, trust_env=False).status_code == 406
+    answer = httpx2.get(url, trust_env=False)
     assert answer.json()["unauthorized"]["code"] == 401
