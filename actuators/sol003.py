@@ -196,21 +196,20 @@ class Sol003:
 
     async def find(self, action: Action, since_ns: int) -> Found:
         """Look through the VNF's occurrences of every state, by our id where echoed, else by parameters."""
+        operation = "HEAL" if action.kind is ActionKind.HEAL else "SCALE"
         try:
             vnfc_id = self._vnfc_id(action)
-            vnf_id = await self._vnf_id(action)
-            query = quote(f"(eq,vnfInstanceId,{vnf_id})", safe="(),")
-            listed = await self._list(f"{self._root}/vnf_lcm_op_occs?filter={query}&all_fields")
+            listed = await self._list(self._occurrences_url(action, vnfc_id, operation))
             earliest = since_ns - ns_from_seconds(self._config.clock_skew_seconds)
             recent = [item for item in listed if started_ns(item) >= earliest]
-            recent = [item for item in recent if item.get("vnfInstanceId") == vnf_id]
             recent.sort(key=started_ns)
             whole = [await self._whole(item) for item in recent[:OCCURRENCES_READ_MAX]]
         except ActuatorError as error:
             return Found(asked=False, detail=str(error))
         wanted = Wanted(
             action_id=action.id,
-            operation="HEAL" if action.kind is ActionKind.HEAL else "SCALE",
+            operation=operation,
+            vnf_id=action.native_id(self._config.vnf_source),
             direction=SCALES.get(action.kind, ""),
             aspect=action.parameter("aspect", self._config.aspect_id),
             steps=_steps(action),
@@ -221,6 +220,17 @@ class Sol003:
             return Found(asked=True, detail=detail)
         reference = f"{self._root}/vnf_lcm_op_occs/{quote(str(found.get('id')), safe='')}"
         return Found(True, self._operation(reference, found), detail)
+
+    def _occurrences_url(self, action: Action, vnfc_id: str | None, operation: str) -> str:
+        """Return where to look: at the VNF's occurrences, or at all of the kind where only its VNFC is known.
+
+        The VNF is not looked up by its VNFC here: a heal that worked may have given that another id.
+        """
+        vnf_id = action.native_id(self._config.vnf_source)
+        if vnf_id is None and vnfc_id is None:
+            raise _Never(f"{action.target_id} has no alias {self._config.vnf_source}")
+        wanted = f"(eq,operation,{operation})" if vnf_id is None else f"(eq,vnfInstanceId,{vnf_id})"
+        return f"{self._root}/vnf_lcm_op_occs?filter={quote(wanted, safe='(),')}&all_fields"
 
     async def _whole(self, occurrence: dict[str, Any]) -> dict[str, Any]:
         """Read an occurrence by itself when the list left its parameters out, as SOL003 lets it."""

@@ -11,9 +11,13 @@ ACTION_ID = "trimtabActionId"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What our request said. `aspect` empty: we named none; `steps` is what was asked before clamping."""
+    """What our request said.
+
+    `aspect` empty: we named none; `steps` is what was asked before clamping; `vnf_id` None: only the VNFC is known.
+    """
 
     action_id: str
+    vnf_id: str | None
     operation: str  # HEAL or SCALE
     direction: str  # SCALE_OUT or SCALE_IN, of a scale
     aspect: str
@@ -30,7 +34,11 @@ def match_occurrence(
     VNFM started by itself, is not. Of the rest, a single one with the same operation and parameters is taken; two are
     one too many to tell which.
     """
-    alike = [item for item in occurrences if item.get("operation") == wanted.operation]
+    alike = [
+        item for item in occurrences
+        if item.get("operation") == wanted.operation
+        and wanted.vnf_id in (None, item.get("vnfInstanceId"))
+    ]  # fmt: skip
     echoing = [item for item in alike if _extra(item).get(ACTION_ID) == wanted.action_id]
     if echoing:
         first = min(echoing, key=started_ns)

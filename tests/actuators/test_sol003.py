@@ -382,8 +382,8 @@ async def test_a_vnfm_that_does_not_answer_the_question_was_not_asked(
     assert str(status) in found.detail
 
 
-HEAL = Wanted("act-1", "HEAL", "", "", 1, VNFC)
-SCALE = Wanted("act-1", "SCALE", "SCALE_OUT", "", 3, None)
+HEAL = Wanted("act-1", VNF, "HEAL", "", "", 1, VNFC)
+SCALE = Wanted("act-1", VNF, "SCALE", "SCALE_OUT", "", 3, None)
 OTHERS = {"additionalParams": {"trimtabActionId": "act-2"}}
 OURS = {"additionalParams": {"trimtabActionId": "act-1"}}
 
@@ -407,6 +407,7 @@ def scale_record(identifier: str, **parameters: Any) -> dict[str, Any]:
         ([{**heal_record("a", 5), "isAutomaticInvocation": True}], HEAL, None, "none of 1"),
         ([{**heal_record("a", 5), "operation": "SCALE"}], HEAL, None, "none of 1"),
         ([{**heal_record("a", 5), "operationParams": "garbage"}], HEAL, None, "none of 1"),
+        ([{**heal_record("a", 5), "vnfInstanceId": "vnf-2"}], HEAL, None, "none of 1"),
         ([scale_record("a")], SCALE, "a", "operation and parameters"),
         ([scale_record("a", numberOfSteps=4)], SCALE, None, "none of 1"),
         ([scale_record("a", type="SCALE_IN")], SCALE, None, "none of 1"),

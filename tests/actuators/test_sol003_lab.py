@@ -58,6 +58,11 @@ async def test_the_vnf_of_a_vnfc_is_looked_up_where_the_inventory_does_not_know_
     submission = await vnfm.submit(action)
     assert (await end_of(vnfm, action, submission.operation)).succeeded
     assert [item["vnfInstanceId"] for item in lab.occurrences(action.id)] == [vnf_id]
+    # The heal has made a new VNFC of another id; what healed the old one is found all the same.
+    assert lab.native("rtr-0")["vnfm.vnfc"] != native["vnfm.vnfc"]
+    found = await vnfm.find(action, action.created_at_ns)
+    assert found.operation is not None
+    assert found.operation.succeeded
 
 
 async def test_scaling_stops_at_the_vnfs_limits(
