@@ -255,6 +255,17 @@ class ReadModel:
             return self._news.wait_for(lambda: self._position > position, timeout_seconds)
 
     def _take(self, numbered: Iterable[tuple[int, int, object]]) -> None:
+        try:
+            position = self._write(numbered)
+        except BaseException:
+            # What it remembers of the tables was taken back with the transaction.
+            self._projection = Projection(self._database.writer)
+            raise
+        with self._news:
+            self._position = position
+            self._news.notify_all()
+
+    def _write(self, numbered: Iterable[tuple[int, int, object]]) -> int:
         position = self._position
         every = self._retention.every_frames
         with self._database.writing() as connection:
@@ -267,9 +278,7 @@ class ReadModel:
                 self._projection.write(seq, now, value)
                 position = seq
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (position,))
-        with self._news:
-            self._position = position
-            self._news.notify_all()
+        return position
 
     def _meta(self, name: str, default: int) -> int:
         with self._database.reading() as connection:

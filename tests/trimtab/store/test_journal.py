@@ -133,6 +133,27 @@ def test_pages_lost_by_a_failed_sync_are_written_again(opened: Opened, ticks: Ti
         assert [frame.value for frame in opened(storage).read()] == ticks(0, 60)
 
 
+def test_a_file_that_failed_is_not_used_again_even_when_it_can_not_be_cut(
+    opened: Opened, ticks: Ticks
+) -> None:
+    for seed in range(30):
+        storage = SimulatedStorage(seed=seed)
+        journal = opened(storage)
+        journal.append(ticks(0, 5), now=0)
+        journal.sync()
+        journal.append(ticks(5, 30), now=1)
+        storage.fail("sync")
+        storage.fail("truncate")
+        with pytest.raises(JournalUnwritable):
+            journal.sync()
+        journal.withdraw(20)
+        journal.append(ticks(50, 55), now=2)
+        journal.sync()
+        storage.crash()
+        expected = [*ticks(0, 20), *ticks(50, 55)]
+        assert [frame.value for frame in opened(storage).read()] == expected
+
+
 def test_without_space_only_the_reserve_is_written_and_it_comes_back(
     opened: Opened, storage: SimulatedStorage
 ) -> None:

@@ -17,8 +17,11 @@ GROUPS = st.lists(
     st.lists(st.integers(0, 900), min_size=1, max_size=5), min_size=1, max_size=12
 )  # of each frame: how long a text it carries
 FAULTS = st.lists(
-    st.tuples(st.integers(0, 11), st.sampled_from(["append", "sync", "create", "rename", "space"])),
-    max_size=3,
+    st.tuples(
+        st.integers(0, 11),
+        st.sampled_from(["append", "sync", "create", "rename", "truncate", "space"]),
+    ),
+    max_size=4,
 )
 
 
