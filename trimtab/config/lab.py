@@ -146,7 +146,7 @@ def _collectors(state: Mapping[str, Any]) -> list[dict[str, Any]]:
         },
         {
             "kind": "stamp",
-            "name": "lab",
+            "name": "probes",
             "clock_synchronised": True,  # one machine, one clock
             "sessions": [
                 {

@@ -17,8 +17,23 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 
 def _object_id(text: str) -> str:
     """Check that a text is `tenant/kind/name`."""
-    parse_object_id(text)
+    try:
+        parse_object_id(text)
+    except ValueError:
+        kinds = ", ".join(kind.value for kind in ObjectKind)
+        raise ValueError(
+            f"`{text}` is not an object's id; write tenant/kind/name, kind one of {kinds}"
+        ) from None
     return text
+
+
+def _format(number: int) -> int:
+    """Refuse what a newer version wrote."""
+    if number > FORMAT:
+        raise ValueError(
+            f"format {number} is newer than this version knows; upgrade Trimtab, or write {FORMAT}"
+        )
+    return number
 
 
 def _duration(text: str) -> str:
@@ -210,7 +225,7 @@ class KpiDefaults(Part):
 class File(Part):
     """trimtab.yaml."""
 
-    format: int = Field(ge=1, le=FORMAT)
+    format: Annotated[int, Field(ge=1), AfterValidator(_format)]
     tenants: list[Name] = Field(default_factory=list, max_length=LIST_MAX)
     services: list[ServicePart] = Field(default_factory=list, max_length=LIST_MAX)
     topology: TopologyPart = TopologyPart()
