@@ -129,7 +129,7 @@ async def events(
     asked = last_event_id if last_event_id is not None else after
     position, reset = await start_position(context, asked)
     yield ServerSentEvent(event="heartbeat", data=_beat(context), retry=RETRY_MILLISECONDS)
-    beat_ns = context.now_ns()
+    beat = asyncio.get_running_loop().time()
     while not context.subscribers.closing.is_set():
         page = await context.assurance.events_after(position, EVENTS_PER_READ_MAX)
         if reset or page.reset or position > page.latest_id:
@@ -144,8 +144,9 @@ async def events(
             position = page.events[-1].id
             continue
         await _news_or_closing(context, position)
-        if context.now_ns() - beat_ns >= context.settings.heartbeat_seconds * 1e9:
-            beat_ns = context.now_ns()
+        now = asyncio.get_running_loop().time()
+        if now - beat >= context.settings.heartbeat_seconds:
+            beat = now
             yield ServerSentEvent(event="heartbeat", data=_beat(context))
 
 

@@ -65,9 +65,11 @@ def _correct_response(path: str, status: int, response: dict[str, Any]) -> None:
         response["content"] = {
             "application/json": {"schema": any_value if status < 400 else _TMF_ERROR}
         }
+    elif status < 400 and "text/event-stream" in response.get("content", {}):
+        # `itemSchema` is of OpenAPI 3.2, and the document says 3.1.
+        response["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
     elif path.startswith("/schemas/") and status < 400:
         response["content"] = {"application/schema+json": {"schema": any_value}}
     elif status >= 400 and not (path == "/readyz" and status == 503):
-        content = response.get("content", {})
-        if "application/json" in content:
-            content[PROBLEM_MEDIA_TYPE] = content.pop("application/json")
+        for content in list(response.get("content", {}).values()):
+            response["content"] = {PROBLEM_MEDIA_TYPE: content}
