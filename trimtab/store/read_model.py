@@ -1,7 +1,9 @@
 """The read model: what the API asks, in SQLite, derived from the journal and rebuilt from it at will."""
 
+import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -258,8 +260,10 @@ class ReadModel:
         try:
             position = self._write(numbered)
         except BaseException:
-            # What it remembers of the tables was taken back with the transaction.
-            self._projection = Projection(self._database.writer)
+            # What it remembers of the tables was taken back with the transaction. Should they be unreadable, too,
+            # the next write fails as this one did.
+            with suppress(sqlite3.Error):
+                self._projection = Projection(self._database.writer)
             raise
         with self._news:
             self._position = position

@@ -11,6 +11,7 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,8 @@ class Snapshots:
             for path in self._paths()[SNAPSHOTS_KEPT:]:
                 path.unlink(missing_ok=True)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):  # it is never read, and the next one replaces it
+                unfinished.unlink()
             raise StoreError(f"{self.directory}: the snapshot can't be written: {error}") from error
         return len(blob)
 
