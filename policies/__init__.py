@@ -1,0 +1,1 @@
+"""Decision: policies written in YAML, and the machine that applies them to incidents."""

@@ -153,9 +153,7 @@ class _Reader:
             self.kpi_names.add(field)
             if self._kpis is not None and field not in self._kpis:
                 self.problems.append(
-                    Problem(
-                        f"unknown KPI `{field}`", did_you_mean(field, self._kpis, "known KPIs")
-                    )
+                    Problem(f"unknown KPI `{field}`", did_you_mean(field, self._kpis, "known KPIs"))
                 )
             return "double"
         elif isinstance(shape, ListOf):

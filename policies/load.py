@@ -1,11 +1,11 @@
 """Read policy files, folders of them, and profiles: the only module of this package that touches a disk."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 from policies.expression import ExpressionError, condition, expectation
-from policies.schema import PolicyFile, ProfileFile, action_step
+from policies.schema import PolicyFile, ProfileFile, Step, action_step
 from policies.timings import Profile
 from trimtab.config.complaint import did_you_mean
 from trimtab.config.document import Document, read_document, validate
@@ -49,12 +49,8 @@ def load_policies(
         for other in policies:
             if other.name == found.name:
                 line = int(found.location.rpartition(":")[2])
-                findings.append(
-                    Finding(
-                        shown, line, 1, f"policy `{found.name}` exists in {other.location}",
-                        "rename one",
-                    )  # fmt: skip
-                )
+                problem = f"policy `{found.name}` exists in {other.location}"
+                findings.append(Finding(shown, line, 1, problem, "rename one"))
         policies.append(found)
     if len(policies) > POLICIES_MAX:
         findings.append(
@@ -168,10 +164,7 @@ class _Timings:
             return 0
 
 
-def _step(index: int, kind: ActionKind, step: object, timing: _Timings) -> ActionStep:
-    from policies.schema import Step
-
-    assert isinstance(step, Step)
+def _step(index: int, kind: ActionKind, step: Step, timing: _Timings) -> ActionStep:
     path = ("do", index, kind.value)
     return action_step(
         kind,
@@ -209,8 +202,11 @@ def _check_expressions(
     kpis: Collection[str] | None,
     findings: list[Finding],
 ) -> None:
-    cases = [(("when",), parsed.when, condition), (("unless",), parsed.unless, condition)]
-    cases.append((("verify", "expect"), parsed.verify.expect, expectation))  # type: ignore[arg-type]
+    cases: list[tuple[tuple[str, ...], str, Callable[..., object]]] = [
+        (("when",), parsed.when, condition),
+        (("unless",), parsed.unless, condition),
+        (("verify", "expect"), parsed.verify.expect, expectation),
+    ]
     for path, source, compile_it in cases:
         if not source.strip():
             continue
@@ -227,12 +223,8 @@ def _check_ladder(
 ) -> None:
     for index, step in enumerate(ladder[:-1]):
         if step.kind is ActionKind.HAND_OVER:
-            findings.append(
-                document.finding(
-                    ("do", index), "rungs follow a hand-over, which ends the ladder",
-                    "put hand_over last",
-                )  # fmt: skip
-            )
+            problem = "rungs follow a hand-over, which ends the ladder"
+            findings.append(document.finding(("do", index), problem, "put hand_over last"))
 
 
 def _profile(name: str) -> Profile:

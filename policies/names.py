@@ -169,7 +169,7 @@ def example(shape: Shape, kpis: Collection[str]) -> Any:
     if isinstance(shape, ListOf):
         return [example(shape.item, kpis)]
     if isinstance(shape, KpiMap):
-        return {name: 1.0 for name in sorted(kpis)}
+        return dict.fromkeys(sorted(kpis), 1.0)
     return {STRING: "text", DOUBLE: 1.0, BOOL: True}[shape]
 
 
