@@ -138,17 +138,12 @@ def _send_again(scene: Scene, action: Action) -> None:
 def _too_late(scene: Scene, action: Action) -> None:
     """End an action at its deadline. Once bytes may have left, its outcome is unknown."""
     if action.state is ActionState.INTENDED:
-        moved = action.transition(
-            ActionState.FAILED, scene.now_ns, "no word of its sending in time"
-        )
-        scene.put_action(moved)
-        lock = scene.state.locks.get(action.id)
-        ladder = ladder_of(scene, action.id)
-        if lock is not None and ladder is not None:
-            lock.stuck = STUCK
-            give_up(scene, ladder, f"{action.kind.value} of {action.target_id} was never answered")
-        return
-    if action.state is ActionState.DEFERRED:
+        # Its sending may be on the way to us: the lock stays.
+        detail = "no word of its sending in time"
+        scene.put_action(action.transition(ActionState.FAILED, scene.now_ns, detail))
+        if action.id in scene.state.locks:
+            scene.state.locks[action.id].stuck = STUCK
+    elif action.state is ActionState.DEFERRED:
         detail = f"refused until its deadline: {action.detail}"
         scene.put_action(action.transition(ActionState.FAILED, scene.now_ns, detail))
     else:

@@ -50,16 +50,17 @@ class Scene:
         """Tell a decision if it is news, and return its id; an unchanged one is not told again."""
         key = (policy.name, incident.id)
         failed = ",".join(item.guard for item in guards if not item.passed)
-        signature = f"{outcome.value} {rung} {failed}"
-        told = self.state.told.setdefault(key, Told("", 0))
+        signature = f"{outcome.value} {failed}"
+        told = self.state.told.setdefault(key, Told())
         decision_id = content_id("decision", policy.name, incident.id, rung, told.count)
         loud = outcome in _ALWAYS_TOLD or bool(action_ids)
-        if told.signature == signature and not loud:
+        if told.signatures[rung] == signature and not loud:
             return decision_id
         if told.count >= DECISIONS_PER_INCIDENT_MAX and not loud:
             self.count("decisions")
             return decision_id
-        self.state.told[key] = Told(signature, told.count + 1)
+        told.signatures[rung] = signature
+        told.count += 1
         names = self.facts.condition_names(incident)
         self.out.append(
             Decision(

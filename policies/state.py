@@ -12,7 +12,7 @@ from trimtab.domain.control_loop import ControlLoop
 from trimtab.domain.incident import Cause, Incident
 from trimtab.domain.kpi import Kpi
 from trimtab.domain.managed_object import Topology
-from trimtab.domain.policy import Policy, PolicySet
+from trimtab.domain.policy import LADDER_RUNGS_MAX, Policy, PolicySet
 from trimtab.domain.verification import Verification
 
 INCIDENTS_MAX = 10_000
@@ -99,10 +99,10 @@ class Held:
 
 @dataclass(slots=True)
 class Told:
-    """What was last said about (policy, incident), so that only changes are told."""
+    """What was last said about (policy, incident), rung by rung, so that only changes are told."""
 
-    signature: str
-    count: int
+    signatures: list[str] = field(default_factory=lambda: [""] * (LADDER_RUNGS_MAX + 1))
+    count: int = 0
 
 
 @dataclass(slots=True)
