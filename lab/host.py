@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from lab.exposition import MEDIA_TYPE, Exposition
 from lab.microhttp import HttpPort, Request, Response
-from lab.process import die_with_parent, listen_socket, start_module, udp_socket
+from lab.process import die_with_parent, start_module
+from lab.sockets import listen_socket, udp_socket
 
 GUEST_LIMIT = 32
 PRESSURE_WINDOW_SECONDS = 2.0

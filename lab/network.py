@@ -16,7 +16,7 @@ from lab.httpcall import CALL_TIMEOUT_SECONDS, CallError, call
 from lab.scenario import Fault
 
 STATE_FILE = "lab.json"
-START_SECONDS = 20.0
+START_SECONDS = 40.0
 STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _root = Path(__file__).resolve().parent.parent

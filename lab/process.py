@@ -1,4 +1,4 @@
-"""What every process of the lab has in common: how it starts, how it ends, how it stamps packets.
+"""How the lab's processes start, and how they end.
 
 A child dies with its parent, even when the parent is killed with SIGKILL: the kernel is asked to see to it. So
 no lab process is left over, however the lab ended.
@@ -8,8 +8,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -19,10 +17,6 @@ from typing import IO
 # A network does not slow down because somebody compiles on the operator's desk.
 NETWORK_PRIORITY = -5
 _PR_SET_PDEATHSIG = 1
-# Linux: deliver the kernel's receive time with each packet (struct timespec).
-_SO_TIMESTAMPNS = 35
-_TIMESPEC = struct.Struct("@ll")
-ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _project_root = Path(__file__).resolve().parent.parent
@@ -71,32 +65,3 @@ def start_module(
         pass_fds=tuple(pass_fds),
         preexec_fn=_before_exec(os.getpid()),  # noqa: PLW1509 - the lab's processes start no threads
     )
-
-
-def udp_socket(port: int, *, receive_buffer_bytes: int = 1 << 20) -> socket.socket:
-    """A non-blocking UDP socket on loopback which reports the kernel's receive times."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-    sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    sock.setblocking(False)
-    sock.bind(("127.0.0.1", port))
-    return sock
-
-
-def listen_socket(port: int) -> socket.socket:
-    """A non-blocking listening TCP socket on loopback."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setblocking(False)
-    sock.bind(("127.0.0.1", port))
-    sock.listen(32)
-    return sock
-
-
-def receive_time_ns(ancillary: list[tuple[int, int, bytes]], otherwise: int) -> int:
-    """When the kernel took the packet in, ns UTC; `otherwise` when it does not say."""
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-            seconds, nanoseconds = _TIMESPEC.unpack(data[: _TIMESPEC.size])
-            return int(seconds) * 1_000_000_000 + int(nanoseconds)
-    return otherwise

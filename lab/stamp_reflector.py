@@ -10,7 +10,7 @@ import struct
 import time
 from collections import OrderedDict
 
-from lab.process import ANCILLARY_BYTES, receive_time_ns, udp_socket
+from lab.sockets import ANCILLARY_BYTES, receive_time_ns, udp_socket
 from lab.wire import PACKET_LIMIT_BYTES
 
 PACKET_BYTES = 44

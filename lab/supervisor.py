@@ -38,14 +38,15 @@ from lab.inventory import (
 from lab.keystone import DOMAIN, PROJECT, REGION, USERNAME, Tokens
 from lab.network import STATE_FILE, LabError
 from lab.ports import PortPool
-from lab.process import listen_socket, start_module
+from lab.process import start_module
+from lab.sockets import listen_socket
 from lab.topology import PLACEMENT, make_hosts, make_services, make_vnfs
 from lab.vim import VimFaults
 from lab.vnfm_operations import ManagerFaults, Operations
 from lab.vnfm_subscriptions import Subscriptions
 
 STATE_FORMAT = 1
-READY_SECONDS = 15.0
+READY_SECONDS = 30.0
 STOP_SECONDS = 2.0
 # Longer than any client of the lab pauses between two calls.
 KEEP_ALIVE_SECONDS = 60

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.microhttp import HttpPort, Request, Response
-from lab.process import ANCILLARY_BYTES, listen_socket, receive_time_ns, udp_socket
+from lab.sockets import ANCILLARY_BYTES, listen_socket, receive_time_ns, udp_socket
 from lab.wire import CUSTOMER, CUSTOMER_BYTES, CUSTOMER_MARK, PACKET_LIMIT_BYTES, customer_packet
 
 LOSS_BOUND_RATIO = 0.05

@@ -15,7 +15,7 @@ import time
 from collections import OrderedDict
 
 from lab.microhttp import HttpPort, Request, Response
-from lab.process import ANCILLARY_BYTES, listen_socket, receive_time_ns, udp_socket
+from lab.sockets import ANCILLARY_BYTES, listen_socket, receive_time_ns, udp_socket
 from lab.stamp_reflector import Reflector
 from lab.wire import (
     BUCKETS,

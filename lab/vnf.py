@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from lab.exposition import MEDIA_TYPE, Exposition
 from lab.microhttp import HttpPort, Request, Response
-from lab.process import ANCILLARY_BYTES, receive_time_ns
+from lab.sockets import ANCILLARY_BYTES, receive_time_ns
 from lab.wire import (
     BUCKET_AT,
     HEADER_BYTES,

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import re
 import select
 import socket
 import struct
@@ -203,6 +202,49 @@ class LabUnderTest:
             assert self.occurrence(self.operate(vnf, "heal", {}))["operationState"] == "COMPLETED"
 
 
+def _tree(pid: int) -> set[int]:
+    """A process and everything under it."""
+    found = {pid}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) not in found:
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, ValueError):
+                continue
+            if parent == pid:
+                found |= _tree(int(entry.name))
+    return found
+
+
+def _living(pids: set[int]) -> set[int]:
+    def lives(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
+
+    return {pid for pid in pids if lives(pid)}
+
+
+def _gone(pids: set[int], within: float = 5.0) -> bool:
+    deadline = time.monotonic() + within
+    while _living(pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not _living(pids)
+
+
+@pytest.fixture
+def tree() -> Callable[[int], set[int]]:
+    """Return what lists a process and everything under it."""
+    return _tree
+
+
+@pytest.fixture
+def gone() -> Callable[[set[int]], bool]:
+    """Return what tells whether processes have ended, or soon end."""
+    return _gone
+
+
 @pytest.fixture(scope="session")
 def _lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
     """Start the session's lab, and stop it."""
@@ -210,7 +252,10 @@ def _lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabUnderTest]:
     under_test = LabUnderTest(lab)
     yield under_test
     under_test.close()
+    pids = _tree(lab.state["pid"])
     asyncio.run(lab.stop())
+    assert _gone(pids)
+    assert [path.name for path in lab.run_dir.iterdir()] == ["log"]
 
 
 @pytest.fixture
@@ -233,17 +278,3 @@ def sol003(shared: Path) -> dict[str, Any]:
     if not path.is_file():
         pytest.skip("no SOL003 OpenAPI file in ../shared")
     return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def pids_of_lab() -> set[int]:
-    """Every process on this machine that is part of a lab."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if re.search(r"\0lab\.(vnf|host|uni|traffic|supervisor)\0", command):
-                found.add(int(entry.name))
-    return found
