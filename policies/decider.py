@@ -114,6 +114,8 @@ class Decider:
         """Try a waiting rung again; withdraw proposals that nothing calls for any more."""
         incident = self._state.incidents.get(ladder.incident_id)
         over = incident is None or incident.state is IncidentState.RESOLVED
+        if incident is not None:
+            ladder.services = tuple(sorted({*ladder.services, *incident.services}))
         if ladder.phase is Phase.WAITING:
             if incident is None or over:
                 end(scene, ladder)

@@ -38,22 +38,24 @@ class Facts:
     def verify_names(self, incident: Incident, check: Check) -> dict[str, Any]:
         """Return what `verify.expect` sees: services and cause as the ladder was started for."""
         names = self.condition_names(incident)
-        services = [self.service(item) for item in check.services]
+        suffering = sorted({*check.services, *incident.services})
+        services = [self.service(item) for item in suffering]
+        matters = check.cause.symptom if check.cause is not None else ""
         cause = self.cause(check.cause) if check.cause is not None else {}
         return names | {
             "cause": cause,
             "kpi": cause.get("kpi", {}),
             "services": services,
             "service": services[0] if services else {},
-            "target": self.thing(check.action.target_id),
+            "target": self.thing(check.action.target_id, matters),
             "action": {
                 "kind": check.action.kind.value,
                 "age_seconds": self._age(check.ended_at_ns),
             },
         }
 
-    def thing(self, object_id: str) -> dict[str, Any]:
-        """Return the view of any managed object."""
+    def thing(self, object_id: str, matters: str = "") -> dict[str, Any]:
+        """Return the view of any managed object; `matters` as in `healthy`."""
         tenant, _, rest = object_id.partition("/")
         kind, _, name = rest.partition("/")
         symptoms = self.symptoms(object_id)
@@ -66,17 +68,21 @@ class Facts:
             "unknown": _with(symptoms, FulfilmentStatus.INDETERMINATE),
             "kpi": self._kpis(object_id),
         }
-        healthy = self.healthy(object_id)
+        healthy = self.healthy(object_id, matters)
         if healthy is not None:
             view["healthy"] = healthy
         return view
 
-    def healthy(self, object_id: str) -> bool | None:
-        """Return whether an object and its parts show no symptom; None when that can't be told."""
+    def healthy(self, object_id: str, matters: str = "") -> bool | None:
+        """Return whether an object and its parts show no symptom; None when that can't be told.
+
+        With `matters`, only that symptom's silence counts: an idle VNFC has no drop ratio, and is well all the same.
+        """
         seen = [
             status
             for item in (object_id, *self._containment.parts(object_id))
-            for status in self.symptoms(item).values()
+            for symptom, status in self.symptoms(item).items()
+            if status is FulfilmentStatus.NOT_FULFILLED or matters in ("", symptom)
         ]
         if FulfilmentStatus.NOT_FULFILLED in seen:
             return False
@@ -135,8 +141,11 @@ class Facts:
 
     def symptoms(self, object_id: str) -> dict[str, FulfilmentStatus]:
         """Return what an object is known to show (NOT_FULFILLED), and what can't be told of it."""
-        table = self._state.troubles.get(object_id, {})
-        return {symptom: trouble.status for symptom, trouble in sorted(table.items())}
+        shown: dict[str, FulfilmentStatus] = {}
+        for trouble in self._state.troubles.get(object_id, {}).values():
+            if trouble.active or trouble.symptom not in shown:
+                shown[trouble.symptom] = trouble.status
+        return dict(sorted(shown.items()))
 
     def _kpis(self, object_id: str) -> dict[str, float]:
         return {

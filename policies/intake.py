@@ -49,8 +49,7 @@ class Intake:
             case PolicySet():
                 self._policies(value)
             case Configuration():
-                self._state.configuration = value
-                self._inventory(value.inventory)
+                self._configure(value)
                 return True
             case InventoryChange():
                 self._inventory(value)
@@ -58,6 +57,17 @@ class Intake:
             case _:
                 pass
         return False
+
+    def _configure(self, configuration: Configuration) -> None:
+        before = self._state.configuration
+        if before is not None:
+            still = {item.id for item in configuration.inventory.objects}
+            gone = {item.id for item in before.inventory.objects} - still
+            at_ns = configuration.inventory.at_ns
+            removed = tuple(sorted(gone))
+            self._inventory(InventoryChange("configuration", at_ns, removed_object_ids=removed))
+        self._state.configuration = configuration
+        self._inventory(configuration.inventory)
 
     def _inventory(self, change: InventoryChange) -> None:
         # The correlator tells the NOC of contradictions; twice would be noise.
@@ -92,13 +102,14 @@ class Intake:
     def _trouble(self, scene: Scene, value: Trouble) -> None:
         """Keep what is wrong or unknown; what is fine again is dropped."""
         table = self._state.troubles
+        key = value.objective or value.symptom
         if value.status is not FulfilmentStatus.FULFILLED:
-            self._put(scene, "troubles", table, value.object_id, value.symptom, value)
+            self._put(scene, "troubles", table, value.object_id, key, value)
             return
-        symptoms = table.get(value.object_id)
-        if symptoms is not None:
-            symptoms.pop(value.symptom, None)
-            if not symptoms:
+        shown = table.get(value.object_id)
+        if shown is not None:
+            shown.pop(key, None)
+            if not shown:
                 del table[value.object_id]
 
     def _alarm(self, scene: Scene, value: Alarm) -> None:

@@ -129,7 +129,18 @@ INCIDENT = View(
         "unknown": Name(ListOf(STRING), "ids of objects that may matter and are silent"),
     },
 )
-TARGET = View("target", dict(_OBJECT))
+TARGET = View(
+    "target",
+    _OBJECT
+    | {
+        "healthy": Name(
+            BOOL,
+            "it and its parts show no symptom; absent when the symptom that the ladder was"
+            " started for can't be told",
+            optional=True,
+        )
+    },
+)
 ACTION = View(
     "action",
     {
@@ -145,7 +156,9 @@ CONDITION_NAMES: dict[str, Name] = {
     ),
     "causes": Name(ListOf(CAUSE), "all ranked causes, the likeliest first"),
     "kpi": Name(KpiMap(), "the KPI values of the cause, by name; short for `cause.kpi`"),
-    "services": Name(ListOf(SERVICE), "the services that suffer"),
+    "services": Name(
+        ListOf(SERVICE), "the services that suffer, or did since the ladder was started"
+    ),
     "service": Name(SERVICE, "the first of them; absent when none suffers", optional=True),
     "alarms": Name(ListOf(ALARM), "the incident's alarms that are not cleared"),
 }

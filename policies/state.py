@@ -115,8 +115,8 @@ class State:
     policies: PolicySet | None = None
     loop: ControlLoop | None = None
     incidents: dict[str, Incident] = field(default_factory=dict)
-    troubles: dict[str, dict[str, Trouble]] = field(default_factory=dict)  # by symptom
-    assessments: dict[str, dict[str, Assessment]] = field(default_factory=dict)  # by objective
+    troubles: dict[str, dict[str, Trouble]] = field(default_factory=dict)  # by objective
+    assessments: dict[str, dict[str, Assessment]] = field(default_factory=dict)
     kpis: dict[str, dict[str, Kpi]] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)
     actions: dict[str, Action] = field(default_factory=dict)  # not yet over
