@@ -45,20 +45,15 @@ _TYPES: dict[str, type] = {
     for value in vars(module).values()
     if isinstance(value, type) and is_dataclass(value) and value.__module__ == module.__name__
 }
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+_AS_IT_IS = frozenset({str, int, float, bool, type(None)})
 _BATCH_HEAD = struct.Struct("<HI")
 
 
 def to_plain(value: Any) -> Any:
     """Return a value as JSON types; dataclasses become objects with `@type`."""
-    if isinstance(value, Enum):
-        return value.value
-    if is_dataclass(value) and not isinstance(value, type):
-        plain = {item.name: to_plain(getattr(value, item.name)) for item in fields(value)}
-        plain["@type"] = type(value).__name__
-        return plain
-    if isinstance(value, (tuple, list)):
-        return [to_plain(item) for item in value]
-    return value
+    kind: type = type(value)
+    return value if kind in _AS_IT_IS else _writer(kind)(value)
 
 
 def from_plain(plain: dict[str, Any]) -> Any:
@@ -68,13 +63,7 @@ def from_plain(plain: dict[str, Any]) -> Any:
 
 def encode(value: Any) -> bytes:
     """Return canonical JSON bytes. Raises ValueError on NaN or infinity."""
-    return json.dumps(
-        to_plain(value),
-        sort_keys=True,
-        separators=(",", ":"),
-        allow_nan=False,
-        ensure_ascii=False,
-    ).encode()
+    return _JSON.encode(to_plain(value)).encode()
 
 
 def decode(blob: bytes) -> Any:
@@ -111,6 +100,37 @@ def decode_batch(blob: bytes) -> SampleBatch:
         columns.append(np.frombuffer(blob, dtype=dtype, count=rows, offset=offset))
         offset += rows * size
     return SampleBatch(source, *columns)
+
+
+@cache
+def _writer(kind: type) -> Callable[[Any], Any]:
+    """Return how to make plain what is of this type: built once a type, as every value passes here."""
+    if issubclass(kind, Enum):
+        return lambda value: value._value_
+    if issubclass(kind, (tuple, list)):
+        return lambda value: [to_plain(item) for item in value]
+    if not is_dataclass(kind):
+        return lambda value: value
+    hints = get_type_hints(kind)
+    names = [(item.name, _may_be_float(hints[item.name])) for item in fields(kind)]
+    name = kind.__name__
+
+    def write(value: Any) -> Any:
+        plain: dict[str, Any] = {"@type": name}
+        for field_name, is_float in names:
+            item = getattr(value, field_name)
+            if is_float and item is not None:
+                # 1 equals 1.0, and 0.0 equals -0.0: equal values give equal bytes.
+                plain[field_name] = float(item) + 0.0
+            else:
+                plain[field_name] = to_plain(item)
+        return plain
+
+    return write
+
+
+def _may_be_float(hint: Any) -> bool:
+    return hint is float or set(get_args(hint)) == {float, type(None)}
 
 
 @cache

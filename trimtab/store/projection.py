@@ -23,6 +23,7 @@ from trimtab.store.inventory import Inventory
 from trimtab.store.performance import sum_up
 
 STREAMED = (Assessment, Alarm, Incident, Decision, Action, Verification, ControlLoop, Notice)
+_WITHOUT_BODY = (Kpi, InventoryChange)
 
 
 def tenant_of(object_id: str) -> str:
@@ -42,7 +43,7 @@ class Projection:
                 "SELECT id, what, object_id, name FROM tracks"
             )
         }
-        self._writers: dict[type, Callable[[int, int, Any], None]] = {
+        self._writers: dict[type, Callable[[int, str, Any], None]] = {
             Kpi: self._kpi,
             Assessment: self._assessment,
             Alarm: self._alarm,
@@ -59,16 +60,17 @@ class Projection:
             InventoryChange: self._inventory_change,
         }
 
-    def write(self, seq: int, now: int, value: object) -> None:
+    def write(self, seq: int, value: object) -> None:
         """Take one value in."""
         writer = self._writers.get(type(value))
+        body = "" if writer is None or isinstance(value, _WITHOUT_BODY) else encode(value).decode()
         if writer is not None:
-            writer(seq, now, value)
+            writer(seq, body, value)
         node = node_of(seq, value)
         if node is not None:
             self._node(seq, node)
         if isinstance(value, STREAMED):
-            self._run("INSERT OR REPLACE INTO events VALUES (?, ?)", seq, _text(value))
+            self._run("INSERT OR REPLACE INTO events VALUES (?, ?)", seq, body)
 
     def _run(self, sql: str, *values: object) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)
@@ -93,7 +95,7 @@ class Projection:
             )  # fmt: skip
         return known
 
-    def _kpi(self, seq: int, now: int, value: Kpi) -> None:
+    def _kpi(self, seq: int, body: str, value: Kpi) -> None:
         track = self._track("kpi", value.object_id, value.name, value.name, value.unit)
         self._run(
             "INSERT OR REPLACE INTO kpis VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -101,7 +103,7 @@ class Projection:
             value.context.id, value.context.parent_id,
         )  # fmt: skip
 
-    def _assessment(self, seq: int, now: int, value: Assessment) -> None:
+    def _assessment(self, seq: int, body: str, value: Assessment) -> None:
         track = self._track("objective", value.object_id, value.objective, value.kpi, value.unit)
         known = self._run(
             "SELECT 1 FROM assessments WHERE track = ? AND end_ns = ?", track, value.end_ns
@@ -115,74 +117,72 @@ class Projection:
         self._run(
             "INSERT INTO latest_assessments VALUES (?, ?, ?) ON CONFLICT (track) DO UPDATE SET"
             " end_ns = excluded.end_ns, body = excluded.body WHERE excluded.end_ns >= end_ns",
-            track, value.end_ns, _text(value),
+            track, value.end_ns, body,
         )  # fmt: skip
         sum_up(self._connection, track, value, again=known is not None)
 
-    def _alarm(self, seq: int, now: int, value: Alarm) -> None:
+    def _alarm(self, seq: int, body: str, value: Alarm) -> None:
         self._item(
             "alarms", value.id, value.raised_at_ns, value.state is not AlarmState.CLEARED,
             tenant_of(value.object_id), value.object_id, value.objective, value.state,
             value.severity, value.alarm_type, value.service_affecting, value.reported_at_ns,
-            value.changed_at_ns, value.cleared_at_ns, _text(value),
+            value.changed_at_ns, value.cleared_at_ns, body,
         )  # fmt: skip
 
-    def _incident(self, seq: int, now: int, value: Incident) -> None:
+    def _incident(self, seq: int, body: str, value: Incident) -> None:
         is_open = value.state is IncidentState.OPEN
-        self._item("incidents", value.id, value.opened_at_ns, is_open, value.state, _text(value))
+        self._item("incidents", value.id, value.opened_at_ns, is_open, value.state, body)
         for service_id in value.services:
             self._run(
                 "INSERT OR IGNORE INTO incident_services VALUES (?, ?, ?)",
                 value.id, service_id, tenant_of(service_id),
             )  # fmt: skip
 
-    def _decision(self, seq: int, now: int, value: Decision) -> None:
+    def _decision(self, seq: int, body: str, value: Decision) -> None:
         self._item(
             "decisions", value.id, value.at_ns, False, value.incident_id, value.policy,
-            value.outcome, _text(value),
+            value.outcome, body,
         )  # fmt: skip
 
-    def _action(self, seq: int, now: int, value: Action) -> None:
+    def _action(self, seq: int, body: str, value: Action) -> None:
         self._item(
             "actions", value.id, value.created_at_ns, value.state not in TERMINAL,
-            value.incident_id, value.decision_id, value.target_id, value.state, _text(value),
+            value.incident_id, value.decision_id, value.target_id, value.state, body,
         )  # fmt: skip
 
-    def _verification(self, seq: int, now: int, value: Verification) -> None:
+    def _verification(self, seq: int, body: str, value: Verification) -> None:
         self._item(
             "verifications", value.id, value.started_at_ns, value.verdict is None,
-            value.incident_id, value.action_id, value.verdict, _text(value),
+            value.incident_id, value.action_id, value.verdict, body,
         )  # fmt: skip
 
-    def _notice(self, seq: int, now: int, value: Notice) -> None:
-        self._item("notices", value.id, value.at_ns, False, _text(value))
+    def _notice(self, seq: int, body: str, value: Notice) -> None:
+        self._item("notices", value.id, value.at_ns, False, body)
 
-    def _command(self, seq: int, now: int, value: Command) -> None:
+    def _command(self, seq: int, body: str, value: Command) -> None:
         self._run(
             "INSERT OR IGNORE INTO commands VALUES (?, ?, 1, ?, ?, NULL)",
-            value.id, value.at_ns, value.subject_id, _text(value),
+            value.id, value.at_ns, value.subject_id, body,
         )  # fmt: skip
 
-    def _command_result(self, seq: int, now: int, value: CommandResult) -> None:
-        self._run(
-            "UPDATE commands SET result = ?, open = 0 WHERE id = ?", _text(value), value.command_id
-        )
+    def _command_result(self, seq: int, body: str, value: CommandResult) -> None:
+        self._run("UPDATE commands SET result = ?, open = 0 WHERE id = ?", body, value.command_id)
 
-    def _control_loop(self, seq: int, now: int, value: ControlLoop) -> None:
-        self._document("control_loop", value)
+    def _control_loop(self, seq: int, body: str, value: ControlLoop) -> None:
+        self._document("control_loop", body)
 
-    def _configuration(self, seq: int, now: int, value: Configuration) -> None:
-        self._document("configuration", value)
+    def _configuration(self, seq: int, body: str, value: Configuration) -> None:
+        self._document("configuration", body)
         self._inventory.apply(value.inventory)
 
-    def _policy_set(self, seq: int, now: int, value: PolicySet) -> None:
-        self._document("policy_set", value)
+    def _policy_set(self, seq: int, body: str, value: PolicySet) -> None:
+        self._document("policy_set", body)
 
-    def _inventory_change(self, seq: int, now: int, value: InventoryChange) -> None:
+    def _inventory_change(self, seq: int, body: str, value: InventoryChange) -> None:
         self._inventory.apply(value)
 
-    def _document(self, name: str, value: object) -> None:
-        self._run("INSERT OR REPLACE INTO documents VALUES (?, ?)", name, _text(value))
+    def _document(self, name: str, body: str) -> None:
+        self._run("INSERT OR REPLACE INTO documents VALUES (?, ?)", name, body)
 
     def _node(self, seq: int, node: Node) -> None:
         kept = node.kept or self._leads_to_something_kept(node.id)
@@ -220,7 +220,3 @@ class Projection:
                 waiting += [
                     p for (p,) in self._run("SELECT parent FROM edges WHERE child = ?", id_)
                 ]
-
-
-def _text(value: object) -> str:
-    return encode(value).decode()

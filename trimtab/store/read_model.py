@@ -279,7 +279,7 @@ class ReadModel:
                 # By number, not by time: a rebuilt model is pruned at the same values.
                 if seq // every != max(position, 0) // every:
                     prune(connection, self._retention, now)
-                self._projection.write(seq, now, value)
+                self._projection.write(seq, value)
                 position = seq
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (position,))
         return position

@@ -78,7 +78,7 @@ class Writer:
         assert found == self.sent[: len(found)], "what was found is no prefix of what was written"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     lives=st.lists(st.tuples(GROUPS, FAULTS, st.integers(0, 60)), min_size=1, max_size=4),
@@ -105,7 +105,7 @@ def test_any_crash_leaves_a_prefix_with_all_that_was_acknowledged(
     assert [frame.seq for frame in journal.read()] == list(range(journal.last_seq + 1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     crash_after=st.integers(0, 25),
