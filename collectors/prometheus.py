@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import ssl
 import zlib
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -15,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from collectors.client import http_client
 from collectors.delivery import Account, CollectorStats, Outlet
 from collectors.discovery import Discovery, FileList, HttpList, Target, TargetGroup, targets_of
 from collectors.exposition import Page
-from collectors.patterns import pattern
 from collectors.scrape import Limits, ScrapeFailed, TargetSeries, fetch
+from collectors.settings import certificates, pattern
 from collectors.stall import LoopWatch
 from collectors.templates import RULES_MAX, InventoryRule, InventoryTracker, identifying, survey
 from trimtab.errors import CollectorError
@@ -32,7 +32,6 @@ DISCOVERY_SPACING_SECONDS = (
     0.5  # targets that fail ask for a new list, but not more often than this
 )
 ASK_ANEW_SECONDS = 2.0
-CONNECTIONS_IDLE_MAX = 500
 Role = tuple[tuple[str, str], ...]
 Present = npt.NDArray[np.int32]
 LoosePath = Annotated[Path, Field(strict=False)]
@@ -105,12 +104,7 @@ class PrometheusCollector:
         @field_validator("ca_file")
         @classmethod
         def _holds_certificates(cls, value: Path | None) -> Path | None:
-            try:
-                if value is not None:
-                    ssl.create_default_context(cafile=value)
-            except OSError as error:  # an SSLError is one, too
-                raise ValueError(f"no certificates can be read from {value}: {error}") from None
-            return value
+            return certificates(value)
 
         @model_validator(mode="after")
         def _has_targets(self) -> "PrometheusCollector.Config":
@@ -150,7 +144,7 @@ class PrometheusCollector:
         """Scrape until cancelled."""
         self._watched = {}
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(_client(self._config))
+            client = await stack.enter_async_context(await http_client(self._config.ca_file))
             watch = LoopWatch()
             stack.callback(watch.close)
             group = await stack.enter_async_context(asyncio.TaskGroup())
@@ -367,14 +361,3 @@ def _limits(config: PrometheusCollector.Config) -> Limits:
         honor_labels=config.honor_labels,
         honor_timestamps=config.honor_timestamps,
     )
-
-
-def _client(config: PrometheusCollector.Config) -> "AsyncClient":
-    import httpx2
-
-    verify: ssl.SSLContext | bool = True
-    if config.ca_file is not None:
-        verify = ssl.create_default_context(cafile=config.ca_file)
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_IDLE_MAX)
-    # The timeout is on the whole exchange, where it is asked for; a proxy of the environment is not for targets.
-    return httpx2.AsyncClient(verify=verify, limits=limits, timeout=None, trust_env=False)

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from collectors.delivery import Account, CollectorStats, Outlet
-from collectors.patterns import pattern
 from collectors.push import (
     AsgiReceive,
     AsgiSend,
@@ -22,6 +21,7 @@ from collectors.push import (
     path_below,
     read_body,
 )
+from collectors.settings import pattern
 from collectors.write_request import (
     MalformedRequest,
     RequestTooLarge,

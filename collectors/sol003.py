@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from collectors.client import http_client
 from collectors.delivery import Account, CollectorStats, Outlet
 from collectors.push import (
     AsgiReceive,
@@ -21,6 +22,7 @@ from collectors.push import (
     answer,
     read_body,
 )
+from collectors.settings import certificates
 from trimtab.errors import CollectorError
 from trimtab.ports import ActionNews, Clock, GapReason, Reading, ReadingSink, SeriesIndex
 
@@ -110,11 +112,17 @@ class Sol003Collector:
         api_root: str
         callback_url: str
         actuator: str = Field(min_length=1)
+        ca_file: Annotated[Path, Field(strict=False)] | None = None
         credentials: Credentials | None = None
         callback: Secret | None = None
         timeout_seconds: float = Field(default=10.0, gt=0, le=300)
         check_seconds: float = Field(default=60.0, ge=0.1, le=86_400)
         retry_seconds: float = Field(default=5.0, ge=0.1, le=3_600)
+
+        @field_validator("ca_file")
+        @classmethod
+        def _holds_certificates(cls, value: Path | None) -> Path | None:
+            return certificates(value)
 
         @field_validator("api_root", "callback_url")
         @classmethod
@@ -135,6 +143,7 @@ class Sol003Collector:
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._sink: ReadingSink | None = None
         self._subscription: str | None = None
+        self._subscribing: asyncio.Task[str] | None = None
 
     def stats(self) -> CollectorStats:
         """Return what was done so far. `other` counts notifications and subscriptions made."""
@@ -142,10 +151,8 @@ class Sol003Collector:
 
     async def run(self, sink: ReadingSink) -> None:
         """Keep the subscription until cancelled."""
-        import httpx2
-
         self._sink = sink
-        async with httpx2.AsyncClient(timeout=None, trust_env=False) as client:
+        async with await http_client(self._config.ca_file) as client:
             try:
                 while True:
                     seconds = await self._look_after(client, sink)
@@ -164,9 +171,12 @@ class Sol003Collector:
                 elif status != 200:
                     raise CollectorError(f"{self._subscription} answered {status}")
             if self._subscription is None:
-                self._subscription = await self._subscribe(client)
+                self._subscribing = asyncio.create_task(self._subscribe(client))
+                self._subscription = await asyncio.shield(self._subscribing)
+                self._subscribing = None
                 self.account.other["subscribed"] += 1
         except CollectorError as error:
+            self._subscribing = None
             gap = self._outlet.gap(GapReason.UNREACHABLE, f"no subscription: {error}")
             await self._outlet.put(sink, self._outlet.reading(gaps=(gap,)))
             return self._config.retry_seconds
@@ -193,12 +203,15 @@ class Sol003Collector:
         return self._ours(reply.location, "subscriptions")
 
     async def _unsubscribe(self, client: "AsyncClient") -> None:
+        """Delete the subscription, also one that is being made just now."""
         subscription, self._subscription = self._subscription, None
-        if subscription is None:
-            return
+        subscribing, self._subscribing = self._subscribing, None
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                await self._ask(client, "DELETE", subscription)
+                if subscribing is not None:
+                    subscription = await subscribing
+                if subscription is not None:
+                    await self._ask(client, "DELETE", subscription)
         except (CollectorError, TimeoutError):
             self.account.other["subscription_left_behind"] += 1
 
@@ -271,6 +284,7 @@ class Sol003Collector:
         if len(self._seen) > SEEN_KEPT:
             self._seen.popitem(last=False)
         self.account.other["notifications"] += 1
+        self.account.last_success_ns = self._clock.now_ns()
         return 204, ""
 
     def _news(self, document: Any) -> tuple[str, ActionNews | None]:

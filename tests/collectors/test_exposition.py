@@ -210,7 +210,7 @@ def same(ours: list[tuple[str, dict[str, str], float, int]], theirs: list[Any]) 
         assert time_ns / 1e9 == pytest.approx(stamp, rel=1e-12)
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(samples, min_size=1, max_size=8), st.sampled_from([" ", "  ", "\t"]))
 def test_text_is_read_as_prometheus_client_reads_it(many: list[Any], space: str) -> None:
     lines = []
@@ -223,7 +223,7 @@ def test_text_is_read_as_prometheus_client_reads_it(many: list[Any], space: str)
     same(read(page), theirs)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(label_names, label_values, max_size=4),
     st.integers(0, 10**9),

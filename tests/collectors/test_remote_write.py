@@ -196,6 +196,7 @@ labels = st.dictionaries(
 )
 
 
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
@@ -222,7 +223,7 @@ def test_what_is_encoded_is_decoded(
     ]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_damaged_bytes_are_refused_not_tripped_over(data: st.DataObject) -> None:
     good = series({"__name__": "m", "a": "b"}, [(1.0, NOW_MS), (2.0, NOW_MS)])

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from collectors.sol003 import Sol003Collector
 
 pytestmark = pytest.mark.anyio
 ROOT = "/vnflcm/v2/subscriptions"
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # spares reading certificates
 
 
 class FakeManager:
@@ -42,7 +44,7 @@ class FakeManager:
         if self.broken is not None:
             return self.broken
         body = await request.json()
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False, verify=NO_TLS) as client:
             tested = await client.get(body["callbackUri"])
         if tested.status_code != 204:
             return JSONResponse({"status": 422, "detail": "callback"}, 422)
@@ -114,7 +116,7 @@ def notification(identifier: str = "n1", **change: Any) -> dict[str, Any]:
 
 
 async def post(url: str, document: Any) -> httpx2.Response:
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, verify=NO_TLS) as client:
         if isinstance(document, bytes):
             return await client.post(url, content=document)
         return await client.post(url, json=document)
@@ -164,24 +166,18 @@ async def test_a_notification_is_passed_on_once(journal, wired, until) -> None:
     assert (counts["duplicate"], counts["ignored"]) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"[" * 100_000,
-        {"id": "x"},
-        notification(vnfLcmOpOccId=5),
-        notification("x" * 600),
-    ],
-)
-async def test_garbage_is_refused_and_counted(journal, wired, document) -> None:
+async def test_garbage_is_refused_and_counted(journal, wired) -> None:
+    garbage = [
+        b"", b"{", b"[]", b"[" * 100_000, b"\xff", {"id": "x"},
+        notification(vnfLcmOpOccId=5), notification("x" * 600),
+    ]  # fmt: skip
     async with wired(FakeManager()) as (collector, callback):
-        answer = await post(callback, document)
-    assert answer.status_code == 400
+        answers = [(await post(callback, document)).status_code for document in garbage]
+        too_long = await post(callback, b" " * 2_000_000)
+    assert answers == [400] * len(garbage)
+    assert too_long.status_code == 413
     assert not journal.news()
-    assert dict(collector.stats().gaps) == {"malformed": 1}
+    assert dict(collector.stats().gaps) == {"malformed": len(garbage)}
 
 
 async def test_what_the_journal_refuses_may_come_again(journal, wired) -> None:

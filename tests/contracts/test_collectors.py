@@ -360,7 +360,7 @@ async def test_garbage_never_ends_it(kind: str) -> None:
     async with WORLDS[kind](False) as world:
         collector = made(kind, world, journal)
         async with running(collector, world, journal) as task:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.6)
             assert not task.done(), task.exception()
     figures = collector.stats()
     assert sum(dict(figures.gaps).values()) + sum(dict(figures.other).values()) > 0
