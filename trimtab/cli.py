@@ -123,11 +123,14 @@ def demo(
     compare: Annotated[
         bool, typer.Option(help="Run the same script without the loop as well.")
     ] = False,
+    directory: Annotated[
+        Path | None, typer.Option(help="Keep journal, logs and configuration here.")
+    ] = None,
 ) -> None:
     """Start the lab and the loop, break the network on purpose, and show what the loop makes of it."""
     from trimtab.demo.run import DemoOptions, run_demo
 
-    options = DemoOptions(hold, json_path, token, seconds, faults, seed, port, compare)
+    options = DemoOptions(hold, json_path, token, seconds, faults, seed, port, compare, directory)
     sys.exit(_with_signals(lambda stop: run_demo(options, stop)))
 
 

@@ -117,16 +117,33 @@ async def _end(
     busy: bool,
 ) -> None:
     outcomes = {item["outcome"]: item["reason"] for item in decisions}
-    if "hand_over" in outcomes and not busy:
+    if "hand_over" in outcomes and not busy and row.verdict != "EFFECTIVE":
         row.outcome, row.reason = "handed_over", outcomes["hand_over"]
         return
-    resolved = all(item["state"] == "resolved" for item in incidents)
-    if resolved and not busy and await client.all_fulfilled():
-        row.recovered_at = max(str(item["resolved_at"]) for item in incidents)
-        row.outcome = "effective" if row.verdict == "EFFECTIVE" else "resolved"
+    if busy:
         return
-    if "frozen" in outcomes and not row.action:
+    resolved = all(item["state"] == "resolved" for item in incidents)
+    effective = row.verdict == "EFFECTIVE"
+    services = await client.list("services")
+    fulfilled = bool(services) and all(item["status"] == "FULFILLED" for item in services)
+    # The cause may still be in trouble (a host stays noisy): what counts is that no service suffers from it any more.
+    if fulfilled and (resolved or effective):
+        row.recovered_at = _fulfilled_since(row, services)
+        row.outcome = "effective" if effective else "resolved"
+    elif "frozen" in outcomes and not row.action:
         row.reason = outcomes["frozen"]
+
+
+def _fulfilled_since(row: FaultRow, services: list[dict[str, Any]]) -> str | None:
+    """Return when the last objective that the fault broke was met again; the verification's end if none was."""
+    since = [
+        objective["assessment"]["since"]
+        for service in services
+        for objective in service["objectives"]
+        if objective["assessment"]
+    ]
+    after = [moment for moment in since if moment > row.injected_at]
+    return max(after, default=row.verified_at)
 
 
 def _name(object_id: str) -> str:

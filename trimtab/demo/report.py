@@ -7,12 +7,16 @@ from rich.table import Table
 
 from trimtab.demo.follow import FaultRow
 
+PLAIN_WIDTH = 140
+
 
 class Reporter:
     """Print progress: coloured in a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = PLAIN_WIDTH
         self._shown: dict[str, tuple[str | None, ...]] = {}
 
     def say(self, text: str, style: str = "") -> None:
