@@ -258,12 +258,8 @@ class OpenStack:
         self, reference: "_Reference", migration: "_Migration", seen: "_Seen"
     ) -> Operation:
         state = migration.status
-        exact = _Reference(
-            reference.server_id,
-            migration.id,
-            migration.source or reference.source,
-            reference.floor_ns,
-        )
+        source = migration.source or reference.source
+        exact = _Reference(reference.server_id, migration.id, source, 0)
         moved = not seen.host or not exact.source or seen.host != exact.source
         succeeded = state in SUCCEEDED and moved
         detail = f"{exact.source or '?'} -> {migration.destination or '?'}"
@@ -305,7 +301,9 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
-    """Name a migration: by its id once Nova shows it, before that by server, source and a time before its creation."""
+    """Name a migration: by its id once Nova shows it (the same text whoever names it), before that by server, source
+    and a time before its creation.
+    """
 
     server_id: str
     migration_id: str

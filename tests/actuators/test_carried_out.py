@@ -61,7 +61,7 @@ def results(journal: list[object]) -> list[ActionState]:
 
 @pytest.fixture
 async def vnfm(lab: Any, clock: Any) -> Any:
-    config = Sol003.Config(api_root=lab.state["vnfm_url"], timeout_seconds=0.8)
+    config = Sol003.Config(api_root=lab.state["vnfm_url"], timeout_seconds=2.5)
     actuator = Sol003("it", config, clock)
     yield actuator
     await actuator.close()

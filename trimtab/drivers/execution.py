@@ -15,7 +15,7 @@ from trimtab.domain.time import ns_from_seconds, seconds_from_ns
 from trimtab.drivers import crashpoint
 from trimtab.drivers.crashpoint import CrashPoint
 from trimtab.drivers.flight import Flight
-from trimtab.drivers.ledger import ActionLedger, LedgerEntry, Stage
+from trimtab.drivers.ledger import ActionLedger, Claims, LedgerEntry, Stage
 from trimtab.errors import ActuatorError
 from trimtab.ports import (
     ActionNews,
@@ -73,6 +73,7 @@ class Executor:
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._submits = {name: asyncio.Semaphore(SUBMITS_AT_ONCE_MAX) for name in actuators}
         self._polls = {name: asyncio.Semaphore(POLLS_AT_ONCE_MAX) for name in actuators}
+        self._claims = Claims()
         self._closing = False
         self.turned_away = 0
 
@@ -92,6 +93,7 @@ class Executor:
     async def recover(self, ledger: ActionLedger) -> int:
         """Take up what a journal left under way; return how many could not be (no room: call again later)."""
         left = 0
+        self._claims = Claims(ledger.claims.plain())
         for entry in ledger:
             action = entry.action
             if entry.stage is Stage.DEFERRED or self._attempts.get(action.id, 0) >= action.attempt:
@@ -257,7 +259,7 @@ class Executor:
         for attempt in range(FIND_TRIES):
             if attempt:
                 await asyncio.sleep(POLL_SECONDS_FIRST * 2**attempt * self._jitter())
-            found = await self._find(actuator, flight.action, since_ns)
+            found = self._unclaimed(flight, await self._find(actuator, flight.action, since_ns))
             if found.operation is not None:
                 self._crash_point(crashpoint.AFTER_FOUND)
                 await self._accepted(
@@ -269,6 +271,13 @@ class Executor:
         asked = "asked since, it has no match" if found.asked else "it can't be asked"
         detail = f"{flight.doubt}; {flight.action.actuator}: {asked}: {found.detail}"
         await self._end(flight, ActionState.UNKNOWN, detail)
+
+    def _unclaimed(self, flight: Flight, found: Found) -> Found:
+        """Take no other action's operation for this one's: the skew of clocks lets an earlier one look like it."""
+        owner = self._claims.owner(found.operation) if found.operation is not None else None
+        if owner is None or owner == flight.action.id:
+            return found
+        return Found(asked=True, detail=f"the only match belongs to {owner}")
 
     async def _find(self, actuator: Actuator, action: Action, since_ns: int) -> Found:
         try:
@@ -342,6 +351,8 @@ class Executor:
 
     async def _commit_surely(self, result: ActionResult) -> None:
         """Journal what happened, however long the journal takes to come back: it must not be forgotten."""
+        if result.operation is not None:
+            self._claims.add(result.operation, result.action_id)
         wait = POLL_SECONDS_FIRST
         while not await self._committed(result):
             await asyncio.sleep(wait)

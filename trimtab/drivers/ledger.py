@@ -1,7 +1,7 @@
 """What is under way with the world: a fold over the journal, so that a restart knows where each action stood."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Self
@@ -11,6 +11,7 @@ from trimtab.domain.codec import from_plain, to_plain
 from trimtab.errors import TrimtabError
 
 FORMAT = 1
+CLAIMS_MAX = 1000
 
 
 class Stage(IntEnum):
@@ -47,11 +48,13 @@ class ActionLedger:
     """Fold Action outputs and ActionResult inputs, in the journal's order, into what is still under way.
 
     An attempt's results may stand in the journal before the Decider's own Action that says the same, so
-    an Action never takes an attempt back; only a higher attempt starts it anew.
+    an Action never takes an attempt back; only a higher attempt starts it anew. `claims` says whose a remote
+    operation is (the latest CLAIMS_MAX), over or not: a later action must not take it for its own.
     """
 
     def __init__(self) -> None:
         self._entries: dict[str, LedgerEntry] = {}
+        self.claims = Claims()
 
     def apply(self, value: object) -> None:
         """Take one journaled value; anything but an Action or ActionResult is passed over."""
@@ -83,6 +86,8 @@ class ActionLedger:
             )
 
     def _apply_result(self, result: ActionResult) -> None:
+        if result.operation is not None:
+            self.claims.add(result.operation, result.action_id)
         known = self._entries.get(result.action_id)
         if known is None:
             return
@@ -119,7 +124,7 @@ class ActionLedger:
             }
             for entry in self._entries.values()
         ]
-        plain = {"format": FORMAT, "entries": entries}
+        plain = {"format": FORMAT, "entries": entries, "claims": self.claims.plain()}
         return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -132,7 +137,29 @@ class ActionLedger:
         for item in plain["entries"]:
             entry = _entry(item)
             ledger._entries[entry.action.id] = entry
+        ledger.claims = Claims(plain["claims"])
         return ledger
+
+
+class Claims:
+    """Remember which action each of the latest remote operations belongs to."""
+
+    def __init__(self, known: Sequence[Sequence[str]] = ()) -> None:
+        self._owners = {(actuator, reference): owner for actuator, reference, owner in known}
+
+    def add(self, operation: Operation, action_id: str) -> None:
+        """Note an operation's action; the first one to claim it keeps it."""
+        self._owners.setdefault((operation.actuator, operation.reference), action_id)
+        while len(self._owners) > CLAIMS_MAX:
+            del self._owners[next(iter(self._owners))]
+
+    def owner(self, operation: Operation) -> str | None:
+        """Return the action that an operation is known to belong to."""
+        return self._owners.get((operation.actuator, operation.reference))
+
+    def plain(self) -> list[list[str]]:
+        """Return (actuator, reference, action) rows, oldest first."""
+        return [[*place, owner] for place, owner in self._owners.items()]
 
 
 def _entry(item: dict[str, Any]) -> LedgerEntry:

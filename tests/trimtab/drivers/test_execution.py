@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +16,7 @@ from trimtab.domain.action import TERMINAL, Action, ActionResult, ActionState, O
 from trimtab.domain.context import Context
 from trimtab.domain.policy import ActionKind
 from trimtab.drivers import execution
+from trimtab.drivers import ledger as ledger_module
 from trimtab.drivers.crashpoint import CRASH_POINTS, Crasher, crasher_from_environment
 from trimtab.drivers.execution import ActionLedger, Executor, Stage
 from trimtab.errors import ActuatorError, TrimtabError
@@ -454,6 +455,24 @@ def test_doubt_ends_with_people_who_are_told_all(
     assert len(asked) == tries
 
 
+def test_another_actions_operation_is_not_adopted() -> None:
+    world = World({"a": Plan(), "b": Plan(("answer lost",))})
+    world.intend(an_action("a"))
+    world.boot()
+    world.run()
+    world.intend(an_action("b"))
+    world.target.operations["b"] = START_NS + 3600 * SECOND  # what find shows is recent enough
+    theirs = world.target._operation
+    world.target._operation = lambda action: replace(theirs(action), reference="op/a")
+    assert world.dispatch("b")
+    world.run(5)
+    world.kill()  # and what the journal says holds after a restart, too
+    survive(world)
+    assert world.actions["a"].state is ActionState.SUCCEEDED
+    assert world.actions["b"].state is ActionState.UNKNOWN
+    assert world.actions["b"].detail.endswith("the only match belongs to a")
+
+
 def test_an_operation_that_does_not_end_goes_to_people() -> None:
     world = World({"a": Plan(operation_seconds=500)})
     world.intend(an_action(deadline_seconds=20))
@@ -640,6 +659,18 @@ def test_the_ledger_starts_an_attempt_anew_and_forgets_what_is_over() -> None:
     ledger.apply(again.transition(ActionState.CANCELLED, START_NS + 6))
     ledger.apply("anything else")
     assert len(ledger) == 0
+
+
+def test_the_ledger_remembers_so_many_claims_and_the_first_one_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger_module, "CLAIMS_MAX", 2)
+    ledger = ActionLedger()
+    for owner, reference in (("a", "op/1"), ("b", "op/1"), ("b", "op/2"), ("c", "op/3")):
+        operation = Operation("target", reference, "COMPLETED", True, True)
+        ledger.apply(ActionResult(owner, ActionState.SUCCEEDED, START_NS, operation=operation))
+    again = ActionLedger.restore(ledger.snapshot())
+    assert again.claims.plain() == [["target", "op/2", "b"], ["target", "op/3", "c"]]
 
 
 def test_a_ledger_of_a_newer_format_is_refused() -> None:
