@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trimtab.domain.input import Input, Output
 from trimtab.errors import JournalUnwritable
-from trimtab.store.compaction import carried_over
+from trimtab.store.compaction import replace_oldest
 from trimtab.store.frame import (
     MARK_BYTES,
     MARK_KIND,
@@ -23,12 +23,13 @@ from trimtab.store.recovery import recover
 from trimtab.store.reserve import Reserve
 from trimtab.store.segment import (
     HEADER_BYTES,
+    UNNAMED,
     Segment,
     SegmentHeader,
     decoded,
     frames,
     segment_name,
-    write_whole,
+    write_unnamed,
 )
 from trimtab.store.storage import AppendFile, FileStorage, Storage
 
@@ -226,17 +227,25 @@ class Journal:
         """
         with self._mutex:
             self._refuse_when_closed()
-            count = 0
-            for following in self._segments[1:]:
-                count += following.header.first_seq <= horizon_seq
-            old = self._segments[:count]
-            if not old or (count == 1 and old[0].header.compacted):
-                return self.first_seq
-            try:
-                self._replace(old)
-            except OSError as error:
-                raise self._unwritable(error) from error
+            firsts = [item.header.first_seq for item in self._segments[1:]]
+            count = sum(first <= horizon_seq for first in firsts)
+            if count > 1 or (count == 1 and not self._segments[0].header.compacted):
+                try:
+                    replace_oldest(self._storage, self._segments, count)
+                except OSError as error:
+                    raise self._unwritable(error) from error
             return self.first_seq
+
+    def horizon_within(self, size_bytes: int) -> int:
+        """Return where to compact to, so that the exact history takes about so many bytes at most."""
+        with self._mutex:
+            horizon = self._durable_seq + 1
+            for item in reversed(self._segments):
+                size_bytes -= item.end
+                if size_bytes < 0:
+                    return horizon
+                horizon = item.header.first_seq
+            return horizon
 
     def close(self) -> None:
         """Write what is pending if that is possible, and let the directory go."""
@@ -331,32 +340,18 @@ class Journal:
         name = segment_name(header.index)
         before = self._segments[-1] if self._segments else None
         self._abandon_file()
-        self._file, end = write_whole(
-            self._storage, header, [item.data for item in self._pending], name
-        )
+        file, end = write_unnamed(self._storage, header, [item.data for item in self._pending])
+        try:
+            self._storage.rename(UNNAMED, name)
+            self._storage.sync_directory()
+        except OSError:
+            _quietly(file.close)
+            raise
+        self._file = file
         self._next_index += 1
         self._segments.append(Segment(name, header, end))
         if before is not None and self._storage.size(before.name) > before.end:
             _quietly(lambda: self._storage.truncate(before.name, before.end))
-
-    def _replace(self, old: Sequence[Segment]) -> None:
-        """Put one compacted segment in the place of old ones. Raises OSError; the old ones count then."""
-        bound = self._segments[len(old)].header.first_seq
-        raws = (raw for item in old for raw in self._raw_frames(item, bound))
-        carried = carried_over(raws)
-        header = SegmentHeader(old[-1].header.index, old[0].header.first_seq, compacted=True)
-        file, end = write_whole(self._storage, header, carried, old[-1].name)
-        file.close()
-        self._segments[: len(old)] = [Segment(old[-1].name, header, end)]
-        for item in old[:-1]:  # superseded as a whole: recovery, too, would remove them
-            self._storage.remove(item.name)
-        self._storage.sync_directory()
-
-    def _raw_frames(self, segment: Segment, bound: int) -> Iterator[RawFrame]:
-        data = self._storage.read(segment.name)[: segment.end]
-        for raw in frames(data, segment.header, self._storage.location(segment.name)):
-            if raw.kind != MARK_KIND and raw.seq < bound:
-                yield raw
 
     def _retry_with_reserve(self, error: OSError) -> bool:
         """Give room for what may use the reserve and write again. Return whether that worked."""

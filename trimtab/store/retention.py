@@ -57,7 +57,10 @@ def prune(connection: sqlite3.Connection, keep: Retention, now: int) -> None:
             " WHERE kept = ? ORDER BY seq DESC LIMIT 1 OFFSET ?), -1)",
             (kept, kept, rows),
         )
-    connection.execute("DELETE FROM edges WHERE child NOT IN (SELECT id FROM nodes)")
+    connection.execute(
+        "DELETE FROM edges WHERE child NOT IN (SELECT id FROM nodes)"
+        " AND parent NOT IN (SELECT id FROM nodes)"
+    )
 
 
 def _newest_by_seq(connection: sqlite3.Connection, table: str, rows: int) -> int | None:

@@ -214,13 +214,10 @@ def scan_sealed(data: bytes, header: SegmentHeader, location: str, bound: int) -
     return Scan(end, end, next_seq, ())
 
 
-def write_whole(
-    storage: Storage, header: SegmentHeader, frames_: Sequence[bytes], name: str
+def write_unnamed(
+    storage: Storage, header: SegmentHeader, frames_: Sequence[bytes]
 ) -> tuple[AppendFile, int]:
-    """Make a segment of these frames, durable before it gets its name; returns it open, and its length.
-
-    Raises OSError; what is left over then has no segment's name.
-    """
+    """Make a segment of these frames durable, but for its name; returns it open, and its length. Raises OSError."""
     body = b"".join((encode_header(header), *frames_))
     data = body + encode_mark(header.first_seq, len(body))
     if UNNAMED in storage.names():
@@ -229,8 +226,6 @@ def write_whole(
     try:
         file.append(data)
         file.sync()
-        storage.rename(UNNAMED, name)
-        storage.sync_directory()
     except OSError:
         file.close()
         _remove_quietly(storage, UNNAMED)

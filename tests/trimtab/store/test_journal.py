@@ -285,6 +285,41 @@ def test_compaction_keeps_numbers_and_what_a_start_needs(
     assert seqs(again, again.first_seq) == list(range(again.first_seq, 301))
 
 
+@pytest.mark.parametrize("operation", ["append", "sync", "rename", "sync_directory", "remove"])
+def test_a_compaction_that_fails_loses_nothing(
+    opened: Opened, storage: SimulatedStorage, ticks: Ticks, operation: str
+) -> None:
+    journal = opened(storage)
+    for start in range(0, 200, 10):
+        journal.append(ticks(start, start + 10), now=start)
+        journal.sync()
+    storage.fail(operation)
+    with pytest.raises(JournalUnwritable):
+        journal.compact(150)
+    first = journal.first_seq
+    assert seqs(journal, first) == list(range(first, 200))
+    journal.append(ticks(200, 203), now=1)
+    journal.sync()
+    assert journal.compact(180) > 100
+    storage.crash()
+    again = opened(storage)
+    assert seqs(again, again.first_seq) == list(range(again.first_seq, 203))
+
+
+def test_a_horizon_by_size(opened: Opened, storage: SimulatedStorage, ticks: Ticks) -> None:
+    journal = opened(storage)
+    assert journal.horizon_within(1_000) == 0
+    for start in range(0, 400, 10):
+        journal.append(ticks(start, start + 10), now=start)
+        journal.sync()
+    whole = journal.size_bytes
+    assert journal.horizon_within(whole) == 0
+    journal.compact(journal.horizon_within(whole // 2))
+    assert whole // 4 < journal.size_bytes <= whole // 2
+    assert journal.compact(journal.horizon_within(0)) > 300
+    assert seqs(journal)[-1] == 399
+
+
 def test_a_newer_format_is_refused_with_a_message(tmp_path: Path) -> None:
     limits = JournalLimits(reserve_bytes=0, free_bytes_min=0)
     journal = Journal.open(tmp_path, limits=limits)
