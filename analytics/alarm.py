@@ -13,15 +13,11 @@ from trimtab.series import key_group
 SUSPECT_CONFIDENCE = 0.5
 
 
-def kpi_id(object_id: str, name: str, end_ns: int) -> str:
-    """Return the identity of a KPI value."""
-    return content_id("kpi", object_id, name, end_ns)
-
-
-def assessment_context(object_id: str, objective: ServiceLevelObjective, end_ns: int) -> Context:
+def assessment_context(kpi: Kpi, objective: ServiceLevelObjective) -> Context:
     """Return the identity of an assessment, as the child of the KPI value that it judges."""
-    name = content_id("assessment", object_id, objective.name, end_ns)
-    return Context(name, kpi_id(object_id, objective.kpi, end_ns))
+    return Context(
+        content_id("assessment", kpi.object_id, objective.name, kpi.end_ns), kpi.context.id
+    )
 
 
 def alarm_id(object_id: str, objective: str, end_ns: int) -> str:
@@ -65,7 +61,7 @@ def raise_alarm(
 ) -> Alarm:
     """Return the alarm that a window raises."""
     identity = alarm_id(kpi.object_id, objective.name, kpi.end_ns)
-    context = assessment_context(kpi.object_id, objective, kpi.end_ns)
+    context = assessment_context(kpi, objective)
     return Alarm(
         context=Context(identity, context.id),
         id=identity,

@@ -275,7 +275,8 @@ class Assessor:
         return outputs
 
     def _kpis(self, station: Station, closed: Closed, suspect: Bools) -> list[Kpi]:
-        keys, definitions = station.lane.keys, station.lane.definitions
+        keys, names = station.lane.keys, station.lane.names
+        definitions = station.lane.definitions
         window_ns = station.lane.key.window_ns
         kpis = []
         for number, end_ns, value, present, samples, doubt in zip(
@@ -288,7 +289,7 @@ class Assessor:
             strict=True,
         ):
             object_id, name = keys[number]
-            context = Context(tell.kpi_id(object_id, name, end_ns))
+            context = Context(names[number].at(end_ns))
             unit = definitions[number].unit
             measured = value if present else None
             kpis.append(
@@ -319,7 +320,7 @@ class Assessor:
         )
         observed = int(judged.observed[row])
         assessment = Assessment(
-            context=tell.assessment_context(kpi.object_id, objective, kpi.end_ns),
+            context=tell.assessment_context(kpi, objective),
             object_id=kpi.object_id,
             objective=objective.name,
             kpi=objective.kpi,

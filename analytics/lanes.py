@@ -60,8 +60,8 @@ class GaugeLane(Lane):
 
     def _read(self, closing: Indices, columns: Ints) -> tuple[Floats, Bools]:
         positions = self.chronological(columns[closing])
-        panes = np.take_along_axis(self.instances["pane"][closing], positions, axis=1)
-        counts = np.take_along_axis(self.instances["count"][closing], positions, axis=1)
+        panes = self.panes_of(self.instances["pane"], closing, positions)
+        counts = self.panes_of(self.instances["count"], closing, positions)
         samples = counts.sum(axis=1)
         present = samples > 0
         match self.key.statistic:
@@ -77,7 +77,7 @@ class GaugeLane(Lane):
             case Statistic.SUM:
                 return _row_sums(panes), present
             case Statistic.MEAN_RATIO:
-                divisors = np.take_along_axis(self.instances["divisor"][closing], positions, axis=1)
+                divisors = self.panes_of(self.instances["divisor"], closing, positions)
                 divisor = _row_sums(divisors)
                 present &= divisor > 0
                 return _row_sums(panes) / np.where(present, divisor, 1.0), present
@@ -198,7 +198,7 @@ class CounterLane(Lane):
         feeds = self._feeds_of(closing)
         instance = table["instance"][feeds]
         positions = self.chronological(columns[instance])
-        grown = _row_sums(np.take_along_axis(table["grown"][feeds], positions, axis=1))
+        grown = _row_sums(self.panes_of(table["grown"], feeds, positions))
         span = table["span"][feeds].sum(axis=1)
         size = self.instances.capacity
         known = np.bincount(instance[span > 0], minlength=size) > 0

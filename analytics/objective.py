@@ -179,6 +179,8 @@ class Goals:
     def _reckon(self, goal: Indices, end: Ints, present: Bools, beyond: Floats) -> None:
         """Count granularity periods with a value, and those within the bound, over the SLS interval."""
         table = self.table
+        if not table["service"][goal].any():
+            return
         number = (end - 1) // table["interval"][goal]
         same = number == table["interval_number"][goal]
         known = np.where(same, table["known"][goal], 0) + present

@@ -5,6 +5,7 @@ head names them. Equal states give equal bytes: keys are sorted and arrays are w
 """
 
 import json
+import math
 import struct
 from dataclasses import is_dataclass
 from typing import Any
@@ -56,7 +57,7 @@ def unpack(blob: bytes) -> dict[str, Any]:
             return value
         if _ARRAY in value:
             dtype, shape = np.dtype(value[_ARRAY][0]), value[_ARRAY][1]
-            count = int(np.prod(shape, dtype=np.int64))
+            count = math.prod(shape)
             array = np.frombuffer(blob, dtype=dtype, count=count, offset=offset)
             offset += array.nbytes
             return array.reshape(shape).copy()

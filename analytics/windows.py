@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from analytics.columns import LONG_AGO, NEVER, Column, Columns
 from analytics.kpi import Bools, Floats, Ints
+from analytics.naming import KpiNames
 from trimtab.domain.kpi import KpiDefinition, Statistic
 from trimtab.domain.time import NS_PER_SECOND
 
@@ -122,6 +123,7 @@ class Lane:
         )
         self.definitions: dict[int, KpiDefinition] = {}
         self.keys: dict[int, InstanceKey] = {}
+        self.names: dict[int, KpiNames] = {}
         self.numbers: dict[InstanceKey, int] = {}
         self.feeds_of_slot = np.zeros((16, 1), dtype=np.int64)
         self.feed_lists: dict[int, list[int]] = {}
@@ -140,6 +142,7 @@ class Lane:
         self.keys[number] = (object_id, definition.name)
         self.numbers[self.keys[number]] = number
         self.definitions[number] = definition
+        self.names[number] = KpiNames(object_id, definition.name)
         table = self.instances
         table["object"][number] = object_number
         table["samples_min"][number] = definition.samples_min
@@ -161,7 +164,7 @@ class Lane:
         gone = np.flatnonzero(self.feeds["instance"] == number) if number else np.zeros(0, np.intp)
         for feed in gone.tolist():
             self.remove_feed(feed)
-        self.definitions.pop(number)
+        del self.definitions[number], self.names[number]
         del self.numbers[self.keys.pop(number)]
         self.instances.release(number)
 
@@ -270,9 +273,11 @@ class Lane:
         instance = self.feeds["instance"][rows.feed]
         first_role = self.feeds["order"][rows.feed] % 2 == 0
         counted = np.bincount(instance[first_role], minlength=len(mask))
-        doubted = np.bincount(instance[rows.doubt], minlength=len(mask))
         table["count"][closing, column] = counted[closing]
-        table["doubt"][closing, column] = doubted[closing]
+        table["doubt"][closing, column] = 0
+        if rows.doubt.any():
+            doubted = np.bincount(instance[rows.doubt], minlength=len(mask))
+            table["doubt"][closing, column] = doubted[closing]
         self._fold(rows, instance, closing, columns)
         next_end[closing] += self.key.granularity_ns
         table["fresh"][closing] = False
@@ -338,6 +343,11 @@ class Lane:
         """Return pane positions, oldest first, of windows whose newest pane is at `columns`."""
         positions: Ints = (columns[:, None] + 1 + np.arange(self.panes)) % self.panes
         return positions
+
+    def panes_of(self, column: npt.NDArray[Any], rows: Indices, positions: Ints) -> Any:
+        """Return the panes of some rows of a column, in the order of `positions`."""
+        panes = column[rows]
+        return panes if self.panes == 1 else np.take_along_axis(panes, positions, axis=1)
 
     def _fold(self, rows: Rows, instance: Ints, closing: Indices, columns: Ints) -> None:
         raise TypeError("a lane of no statistic")

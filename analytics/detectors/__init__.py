@@ -1,0 +1,8 @@
+"""Detectors: each scores the values of KPIs, one slot a KPI of an object. The registry is what the contract suite runs."""
+
+from collections.abc import Callable
+
+from analytics.detectors.ewma import EwmaDetector
+from trimtab.ports import Detector
+
+DETECTORS: dict[str, Callable[[], Detector]] = {EwmaDetector.name: EwmaDetector}
