@@ -12,6 +12,7 @@ from trimtab.domain.time import NS_PER_SECOND, rfc3339
 from trimtab.domain.verification import Verdict
 
 ABSENT = "no data"
+NARROW_SPACE = "\u202f"  # between thousands, unbreakable
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def amount(value: float | None, unit: str) -> str:
     if unit == "seconds":
         return _seconds(value)
     if unit == "ratio":
-        return f"{_number(value * 100)} %"
+        return _percent(value * 100)
     return f"{_number(value)} {spaced(unit).replace(' per second', '/s')}".strip()
 
 
@@ -114,10 +115,17 @@ def _seconds(value: float) -> str:
     return f"{_number(value * 1e3)} ms" if size >= 1e-3 else f"{_number(value * 1e6)} µs"
 
 
+def _percent(value: float) -> str:
+    """Return a percentage; just below 100 the nines are what matters."""
+    if 99 < value < 100:
+        return f"{min(value, 99.9999):.4f}".rstrip("0").rstrip(".") + " %"
+    return f"{_number(value)} %"
+
+
 def _number(value: float) -> str:
     size = abs(value)
     digits = 0 if size >= 100 or value == round(value) else 1 if size >= 10 else 2
-    return f"{value:,.{digits}f}".replace(",", " ")
+    return f"{value:,.{digits}f}".replace(",", NARROW_SPACE)
 
 
 def span(duration_ns: int) -> str:

@@ -583,7 +583,7 @@ def settings(tokens: dict[str, str]) -> ApiSettings:
             for name, (scopes, tenant) in rights.items()
         ),
         heartbeat_seconds=0.2,
-        subscribers_max=3,
+        subscribers_max=20,
     )  # fmt: skip
 
 

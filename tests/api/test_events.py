@@ -56,7 +56,7 @@ async def served(
     make_app: Callable[..., FastAPI], world: Any
 ) -> AsyncIterator[tuple[str, FastAPI]]:
     """Serve the fake loop over real HTTP: an in-process transport would wait for the stream's end."""
-    app = make_app(world)
+    app = make_app(world, subscribers_max=3)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
