@@ -1,10 +1,19 @@
 """The loaded policies, compiled: what a policy set's texts come to while the Decider runs."""
 
-from policies.expression import Answer, Expression, ExpressionError, Truth, condition, expectation
+from policies.expression import (
+    Answer,
+    Expression,
+    ExpressionError,
+    Known,
+    Truth,
+    condition,
+    expectation,
+)
 from policies.names import CONDITION_NAMES
 from trimtab.domain.policy import Policy
 
 _NOTHING = Answer(Truth.FALSE)
+_NO_CAUSE = Answer(Truth.FALSE, "the incident has no cause")
 
 
 class Book:
@@ -17,21 +26,21 @@ class Book:
         """Drop what was compiled: another policy set came."""
         self._compiled.clear()
 
-    def when(self, policy: Policy, names: dict[str, object]) -> Answer:
+    def when(self, policy: Policy, known: Known) -> Answer:
         """Return whether a policy applies: `when` holds and `unless` does not."""
-        holds = self._ask(policy.when, names)
+        holds = self._ask(policy.when, known)
         if holds.truth is not Truth.TRUE or not policy.unless:
             return holds
-        stops = self._ask(policy.unless, names)
+        stops = self._ask(policy.unless, known)
         if stops.truth is Truth.TRUE:
             return _NOTHING
         if stops.truth is Truth.UNKNOWN:
             return Answer(Truth.UNKNOWN, f"unless: {stops.detail}")
         return holds
 
-    def expect(self, source: str, names: dict[str, object]) -> Answer:
+    def expect(self, source: str, known: Known) -> Answer:
         """Return whether an expectation holds."""
-        return self._ask(source, names, verifying=True)
+        return self._ask(source, known, verifying=True)
 
     def paths(self, policy: Policy) -> tuple[str, ...]:
         """Return the names that a policy's condition reads."""
@@ -52,11 +61,14 @@ class Book:
                 found.update(compiled.kpis)
         return found
 
-    def _ask(self, source: str, names: dict[str, object], verifying: bool = False) -> Answer:
+    def _ask(self, source: str, known: Known, verifying: bool = False) -> Answer:
         compiled = self._compile(source, verifying)
         if isinstance(compiled, str):
             return Answer(Truth.UNKNOWN, compiled)
-        return compiled.evaluate(names)
+        if not known.values["cause"] and compiled.reads_cause:
+            # That no cause was found is known: it is no missing data.
+            return _NO_CAUSE
+        return compiled.evaluate(known)
 
     def _compile(self, source: str, verifying: bool) -> Expression | str:
         key = (source, verifying)

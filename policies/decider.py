@@ -6,7 +6,7 @@ from typing import Self
 from policies.book import Book
 from policies.commands import obey
 from policies.containment import Containment
-from policies.expression import Truth
+from policies.expression import Known, Truth
 from policies.guards import HOUR_NS
 from policies.handover import hand_over, owed
 from policies.intake import Intake
@@ -126,8 +126,8 @@ class Decider:
             return
         stale = over
         if incident is not None and not over and ladder.rung == 0:
-            names = scene.facts.condition_names(incident)
-            stale = self._book.when(ladder.policy, names).truth is Truth.FALSE
+            known = Known(scene.facts.condition_names(incident))
+            stale = self._book.when(ladder.policy, known).truth is Truth.FALSE
         handed = ladder.incident_id in self._state.handed_over
         if stale or handed:
             for action_id in list(ladder.action_ids):
@@ -142,13 +142,13 @@ class Decider:
         state = self._state
         if incident.id in state.handed_over or state.policies is None:
             return
-        names = scene.facts.condition_names(incident)
+        known = Known(scene.facts.condition_names(incident))
         first: Policy | None = None
         for policy in state.policies.policies:
             pair = (policy.name, incident.id)
             if pair in state.ladders or pair in state.dismissed:
                 continue
-            if not self._due(scene, policy, incident, names):
+            if not self._due(scene, policy, incident, known):
                 continue
             working = engaged(scene, incident.id)
             if working is not None:
@@ -166,12 +166,10 @@ class Decider:
                 return
         self._orphaned(scene, incident, first)
 
-    def _due(
-        self, scene: Scene, policy: Policy, incident: Incident, names: dict[str, object]
-    ) -> bool:
+    def _due(self, scene: Scene, policy: Policy, incident: Incident, known: Known) -> bool:
         """Return whether a policy's condition has held for its `for`."""
         pair = (policy.name, incident.id)
-        answer = self._book.when(policy, names)
+        answer = self._book.when(policy, known)
         held = self._state.held.get(pair)
         if answer.truth is Truth.FALSE:
             self._state.held.pop(pair, None)

@@ -4,6 +4,7 @@ UNKNOWN is what an expression gives that needs a name which is absent now. `fals
 `true || absent` TRUE, as CEL itself absorbs errors; `has(kpi.x)` asks whether a value is there.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +43,23 @@ class ExpressionError(ValueError):
         self.problems = problems
 
 
+class Known:
+    """What is known now, by root name. A root is handed to the engine once, when first needed: that is the cost."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+        self._context = cel.Context()
+        self._given: set[str] = set()
+
+    def context(self, roots: Collection[str]) -> cel.Context:
+        """Return the engine's context with at least these roots in it."""
+        for root in roots:
+            if root not in self._given and root in self.values:
+                self._context.add_variable(root, self.values[root])
+                self._given.add(root)
+        return self._context
+
+
 class Expression:
     """A compiled expression. `paths` are the names that it reads, `kpis` the KPIs among them."""
 
@@ -71,6 +89,8 @@ class Expression:
             raise ExpressionError(reading.problems)
         self.paths = reading.paths
         self.kpis = reading.kpis
+        self.roots = tuple(sorted({re.split(r"[.\[]", path)[0] for path in reading.paths}))
+        self.reads_cause = "cause" in self.roots or "kpi" in self.roots
         known = set(reading.kpis) | set(kpis or ())
         self._try({name: example(item.shape, known) for name, item in names.items()})
 
@@ -94,10 +114,10 @@ class Expression:
                 )
             )
 
-    def evaluate(self, names: dict[str, Any]) -> Answer:
-        """Return the answer for these names; never raises for what they hold."""
+    def evaluate(self, known: Known) -> Answer:
+        """Return the answer for what is known; never raises for what that holds."""
         try:
-            given = self._program.execute(names)
+            given = self._program.execute(known.context(self.roots))
         except KeyError as error:
             return Answer(Truth.UNKNOWN, f"no value for {str(error).strip(chr(39))}")
         except (TypeError, ValueError, ArithmeticError, RuntimeError, IndexError) as error:

@@ -15,7 +15,7 @@ from trimtab.domain.time import NS_PER_SECOND
 
 HOUR_NS = 3_600 * NS_PER_SECOND
 # What people know of, or what ends by itself: no reason to call them.
-PASSING = frozenset({"run_state", "freeze", "ladder", "priority", "approval"})
+PASSING = frozenset({"run_state", "freeze", "present", "ladder", "priority", "approval"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ def ask(scene: Scene, request: Request) -> tuple[GuardResult, ...]:
     return (
         run_state(scene),
         freeze(scene, request),
+        _present(scene, request),
         _confidence(request),
         _cooldown(scene, request),
         _budget(scene, request),
@@ -77,6 +78,16 @@ def overlaps(scene: Scene, targets: tuple[str, ...], own: frozenset[str]) -> lis
             why = lock.stuck or "is under action until its verification ends"
             found.append(f"{lock.target_id} {why} ({action_id})")
     return found
+
+
+def _present(scene: Scene, request: Request) -> GuardResult:
+    """Ask whether the cause still shows its symptom: what is over may only need a moment to be seen above."""
+    cause = request.cause
+    if cause is None or request.ladder is not None:
+        return GuardResult("present", True, "not asked of this step")
+    shows = cause.symptom in scene.facts.symptoms(cause.object_id)
+    detail = f"{cause.object_id} {'shows' if shows else 'no longer shows'} {cause.symptom}"
+    return GuardResult("present", shows, detail)
 
 
 def _confidence(request: Request) -> GuardResult:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from policies.expression import Truth
+from policies.expression import Known, Truth
 from policies.ladder import end, give_up, next_rung
 from policies.scene import Scene
 from policies.state import Check, Ladder, Phase
@@ -55,7 +55,7 @@ def _look(scene: Scene, action_id: str, check: Check) -> None:
     if incident is None:
         _close(scene, action_id, check, Verdict.INCONCLUSIVE, "the incident is not known any more")
         return
-    answer = scene.book.expect(spec.expect, scene.facts.verify_names(incident, check))
+    answer = scene.book.expect(spec.expect, Known(scene.facts.verify_names(incident, check)))
     if answer.truth is Truth.TRUE:
         if check.holding_since_ns is None:
             check.holding_since_ns = scene.now_ns
