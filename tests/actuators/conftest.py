@@ -52,7 +52,7 @@ def make_action() -> Callable[..., Action]:
             context=Context(identifier), id=identifier, decision_id="decision-1",
             incident_id="incident-1", kind=kind, target_id=target, actuator="it",
             state=ActionState.SENDING, created_at_ns=now, changed_at_ns=now,
-            deadline_ns=60_000_000_000, parameters=tuple(parameters.items()),
+            deadline_ns=now + 60_000_000_000, parameters=tuple(parameters.items()),
             native_ids=tuple((native or {}).items()),
         )  # fmt: skip
 

@@ -232,7 +232,7 @@ def an_action(harness: Harness, identifier: str = "action-1") -> Action:
     return Action(
         context=Context(identifier), id=identifier, decision_id="decision-1", incident_id="incident-1",
         kind=harness.kind, target_id=harness.target_id, actuator="it", state=ActionState.SENDING,
-        created_at_ns=now, changed_at_ns=now, deadline_ns=60_000_000_000, native_ids=harness.native_ids,
+        created_at_ns=now, changed_at_ns=now, deadline_ns=now + 60_000_000_000, native_ids=harness.native_ids,
     )  # fmt: skip
 
 

@@ -63,8 +63,8 @@ class Operation:
 class Action:
     """Intend one change to one object. `id` doubles as idempotency key and is echoed where a target allows.
 
-    `native_ids` are the target's aliases when decided (source -> native id); `deadline_ns` is how long the
-    operation may take before people are called. `attempt` counts sends (1 is the first); only a refusal
+    `native_ids` are the target's aliases when decided (source -> native id); `deadline_ns` is the time at
+    which people are called if the operation is not over. `attempt` counts sends (1 is the first); only a refusal
     (DEFERRED) leads to another.
     """
 

@@ -39,7 +39,6 @@ POLL_GROWTH = 1.5
 FIND_TRIES = 5  # of a target that can't be asked
 FIND_TRIES_ASKED = 3  # of one that can, and shows no match: it may show late
 COMMIT_SECONDS_MAX = 10.0
-DEFER_SECONDS = 5.0  # where a target refuses and does not say for how long
 CLOSE_SECONDS_MAX = 5.0
 DETAIL_MAX = 1000
 
@@ -185,7 +184,7 @@ class Executor:
         if flight.operation is None:
             await self._ask(flight, actuator, since_ns or action.created_at_ns)
         if flight.operation is not None:
-            await self._follow(flight, actuator, flight.operation, since_ns or action.created_at_ns)
+            await self._follow(flight, actuator, flight.operation)
 
     async def _send(self, flight: Flight, actuator: Actuator) -> int | None:
         """Send once. Return the time of SENDING when there is something to follow or to ask, else None."""
@@ -209,7 +208,7 @@ class Executor:
                 await self._end(flight, ActionState.SUCCEEDED, detail, submission.operation)
             case SubmissionOutcome.REFUSED:
                 seconds = submission.retry_after_seconds
-                retry_ns = ns_from_seconds(DEFER_SECONDS if seconds is None else seconds)
+                retry_ns = None if seconds is None else ns_from_seconds(seconds)
                 await self._end(flight, ActionState.DEFERRED, detail, None, retry_ns)
             case SubmissionOutcome.FAILED:
                 await self._end(flight, ActionState.FAILED, detail)
@@ -221,7 +220,7 @@ class Executor:
     async def _commit_sending(self, flight: Flight) -> int | None:
         """Make SENDING durable; None when the deadline passed first: what was intended so long ago is not sent."""
         action = flight.action
-        until = self._clock.monotonic_ns() + self._left_ns(action, action.changed_at_ns)
+        until = self._clock.monotonic_ns() + self._left_ns(action)
         wait = POLL_SECONDS_FIRST
         while self._clock.monotonic_ns() < until:
             self._crash_point(crashpoint.BEFORE_SENDING_JOURNALED)
@@ -299,11 +298,9 @@ class Executor:
         flight.stage = Stage.ACCEPTED
         self._crash_point(crashpoint.AFTER_ACCEPTED_JOURNALED)
 
-    async def _follow(
-        self, flight: Flight, actuator: Actuator, operation: Operation, since_ns: int
-    ) -> None:
+    async def _follow(self, flight: Flight, actuator: Actuator, operation: Operation) -> None:
         """Poll until the operation is over; at least once, even when the deadline passed while we were down."""
-        until = self._clock.monotonic_ns() + self._left_ns(flight.action, since_ns)
+        until = self._clock.monotonic_ns() + self._left_ns(flight.action)
         wait = POLL_SECONDS_FIRST
         trouble = ""
         while not operation.done:
@@ -322,8 +319,7 @@ class Executor:
                 break
             left_ns = until - self._clock.monotonic_ns()
             if left_ns <= 0:
-                seconds = seconds_from_ns(flight.action.deadline_ns)
-                detail = f"{operation.state} when its {seconds:g} s were over{trouble}"
+                detail = f"still {operation.state} at its deadline{trouble}"
                 await self._end(flight, ActionState.UNKNOWN, detail, operation)
                 return
             seconds = min(wait * self._jitter(), seconds_from_ns(left_ns))
@@ -365,8 +361,8 @@ class Executor:
             _log.exception("the result of action %s could not be journaled", result.action_id)
             return False
 
-    def _left_ns(self, action: Action, since_ns: int) -> int:
-        return since_ns + action.deadline_ns - self._clock.now_ns()
+    def _left_ns(self, action: Action) -> int:
+        return action.deadline_ns - self._clock.now_ns()
 
 
 def _tail(reference: str) -> str:

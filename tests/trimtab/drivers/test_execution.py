@@ -176,7 +176,7 @@ def an_action(
         state=ActionState.INTENDED,
         created_at_ns=START_NS,
         changed_at_ns=START_NS,
-        deadline_ns=round(deadline_seconds * SECOND),
+        deadline_ns=START_NS + round(deadline_seconds * SECOND),
     )
 
 
@@ -478,7 +478,7 @@ def test_an_operation_that_does_not_end_goes_to_people() -> None:
     world.intend(an_action(deadline_seconds=20))
     survive(world)
     assert world.actions["a"].state is ActionState.UNKNOWN
-    assert "PROCESSING when its 20 s were over" in world.actions["a"].detail
+    assert "still PROCESSING at its deadline" in world.actions["a"].detail
     assert world.target.polls < 15
 
 
