@@ -208,7 +208,10 @@ class Store(Protocol):
     """A derived view: takes numbered inputs and outputs, can be rebuilt from the journal."""
 
     def apply(self, seq: int, now: int, values: Sequence[object]) -> None:
-        """Take what one step read and wrote, in order. Applying a sequence number twice changes nothing."""
+        """Take what one step read and wrote, in order: the first value under number `seq`, the next under `seq + 1`.
+
+        Numbers only grow; applying one twice changes nothing.
+        """
         ...
 
     def position(self) -> int:
