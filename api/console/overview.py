@@ -62,7 +62,7 @@ class Tile:
     since_ns: int | None
     compliance: Label
     budget: str
-    first_paint: Sparkline
+    first_paint: Sparkline | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,16 @@ class Panel:
     tiles: tuple[Tile, ...]
 
 
-async def overview(source: Assurance, principal: Principal, now_ns: int) -> dict[str, Any]:
-    """Return what the first page shows. Services keep their places, so that people find them again."""
+async def overview(
+    source: Assurance, principal: Principal, now_ns: int, *, draw: bool
+) -> dict[str, Any]:
+    """Return what the first page shows. Services keep their places, so that people find them again.
+
+    Without `draw` the first paint of the charts is left out: a page that is there already has better ones.
+    """
     states = [s for s in await source.services() if principal.owns(s.service.id)]
-    panels = [await _panel(source, state, now_ns) for state in states[:SERVICES_CHARTED]]
+    charted = states[:SERVICES_CHARTED]
+    panels = [await _panel(source, state, now_ns if draw else None) for state in charted]
     where = IncidentFilter(tenant=principal.tenant, state=IncidentState.OPEN)
     page = await source.incidents(where, PageRequest(INCIDENTS_SHOWN))
     seen = [incident_for(principal, item) for item in page.items]
@@ -132,17 +138,20 @@ def _counts(states: list[ServiceState]) -> list[tuple[Label, int]]:
     return [(STATUS[status], number) for status, number in found.items()]
 
 
-async def _panel(source: Assurance, state: ServiceState, now_ns: int) -> Panel:
+async def _panel(source: Assurance, state: ServiceState, now_ns: int | None) -> Panel:
     standing = standing_of(state)
     tiles = [await _tile(source, state.service.id, item, now_ns) for item in state.objectives]
     return Panel(state, STATUS[standing.status], standing.operating_status, tuple(tiles))
 
 
-async def _tile(source: Assurance, service_id: str, item: ObjectiveState, now_ns: int) -> Tile:
+async def _tile(
+    source: Assurance, service_id: str, item: ObjectiveState, now_ns: int | None
+) -> Tile:
     objective, latest = item.objective, item.assessment
     unit = item.kpi.unit if item.kpi else (latest.unit if latest else "")
-    within = Span(after_ns=now_ns - CHART_NS)
-    points = await source.kpis(service_id, objective.kpi, within, CHART_POINTS)
+    first_paint = None
+    if now_ns is not None:
+        first_paint = await _first_paint(source, service_id, item, now_ns)
     observed = latest.observed if latest else FulfilmentStatus.INDETERMINATE
     compliance = latest.compliance if latest else FulfilmentStatus.INDETERMINATE
     budget = latest.budget_left_ratio if latest else None
@@ -161,10 +170,17 @@ async def _tile(source: Assurance, service_id: str, item: ObjectiveState, now_ns
         since_ns=latest.since_ns if latest else None,
         compliance=STATUS[compliance],
         budget=amount(budget, "ratio") if budget is not None else "",
-        first_paint=sparkline(
-            [(p.end_ns, p.value) for p in points], objective.bound, now_ns - CHART_NS, now_ns
-        ),
+        first_paint=first_paint,
     )
+
+
+async def _first_paint(
+    source: Assurance, service_id: str, item: ObjectiveState, now_ns: int
+) -> Sparkline:
+    within = Span(after_ns=now_ns - CHART_NS)
+    points = await source.kpis(service_id, item.objective.kpi, within, CHART_POINTS)
+    drawn = [(point.end_ns, point.value) for point in points]
+    return sparkline(drawn, item.objective.bound, now_ns - CHART_NS, now_ns)
 
 
 async def _marks(source: Assurance, principal: Principal, now_ns: int) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ from api.visibility import provider_only
 from trimtab.store.questions import AlarmFilter
 
 NEXT_CHARACTERS_MAX = 2_048
+REFRESH_HEADER = "x-trimtab-refresh"  # the page is there already, and asks for what has changed
 
 router = APIRouter(include_in_schema=False)
 
@@ -87,7 +88,8 @@ async def logout(request: Request, context: Context) -> Response:
 @router.get("/", response_class=HTMLResponse)
 async def overview_page(request: Request, context: Context, principal: Caller) -> Response:
     """Show how services stand and what is going on."""
-    values = await overview(context.assurance, principal, context.now_ns())
+    draw = REFRESH_HEADER not in request.headers
+    values = await overview(context.assurance, principal, context.now_ns(), draw=draw)
     return render(request, "overview.html", values)
 
 

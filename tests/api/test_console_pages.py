@@ -43,6 +43,8 @@ async def test_empty_and_error_states_are_pages(
 async def test_the_first_paint_needs_no_script_and_no_other_host(client_of: Client) -> None:
     text = (await client_of("noc").get("/")).text
     assert text.count("<polyline") >= 6
+    again = await client_of("noc").get("/", headers={"X-Trimtab-Refresh": "yes"})
+    assert "<polyline" not in again.text
     assert "Not fulfilled" not in text
     found = re.findall(r"""(?:src|href)=["']([^"']+)""", text)
     assert found

@@ -46,7 +46,7 @@
     busy = true;
     lastRefresh = Date.now();
     try {
-      const answer = await fetch(window.location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
+      const answer = await fetch(window.location.href, { headers: { Accept: "text/html", "X-Trimtab-Refresh": "yes" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (answer.redirected && new URL(answer.url).pathname === "/login") { window.location.reload(); return; }
       if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
     } catch { /* the stream notices that the server is away, and shows it */ }
