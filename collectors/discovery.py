@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ TARGETS_MAX = 5_000
 LABELS_PER_TARGET_MAX = 60
 LIST_BYTES_MAX = 4_194_304
 PORT_MAX = 65_535
+LIST_TIMEOUT_SECONDS = 5.0
+TRUSTED_REFRESHES = 3  # how old a list may grow before its targets may be gone on purpose
 _HOST_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})"
 _ADDRESS = re.compile(rf"(\[[0-9a-fA-F:.]+\]|{_HOST_LABEL}(?:\.{_HOST_LABEL})*\.?):([0-9]{{1,5}})")
 _PATH = re.compile(r"/[!-~]*")
@@ -148,16 +149,14 @@ class HttpList:
 
     url: str
     client: "AsyncClient"
-    timeout_seconds: float
-    headers: Mapping[str, str] = field(default_factory=dict)
 
     async def groups(self) -> list[TargetGroup]:
         """Ask for the list. Raises CollectorError; the list before is then still good."""
         import httpx2
 
         try:
-            async with asyncio.timeout(self.timeout_seconds):
-                async with self.client.stream("GET", self.url, headers=self.headers) as response:
+            async with asyncio.timeout(LIST_TIMEOUT_SECONDS):
+                async with self.client.stream("GET", self.url) as response:
                     if response.status_code != httpx2.codes.OK:
                         raise CollectorError(f"{self.url} answered {response.status_code}")
                     content = await _bounded(response)
@@ -187,13 +186,23 @@ class Discovery:
     lists: list[FileList | HttpList]
     scheme: str
     path: str
+    refresh_seconds: float
     problems: list[str] = field(default_factory=list, init=False)
     _good: dict[int, list[Target]] = field(default_factory=dict, init=False)
+    _read_at: dict[int, float] = field(default_factory=dict, init=False)
 
     @property
     def healthy(self) -> bool:
         """Return whether the last refresh read every list."""
         return not self.problems
+
+    @property
+    def trusted(self) -> bool:
+        """Return whether every list was read not long ago."""
+        if self.healthy:
+            return True
+        oldest = asyncio.get_running_loop().time() - TRUSTED_REFRESHES * self.refresh_seconds
+        return all(self._read_at.get(n, oldest) > oldest for n in range(len(self.lists)))
 
     async def refresh(self) -> list[Target]:
         """Read every list anew, and return all targets; what went wrong is in `problems`. Never raises."""
@@ -202,6 +211,7 @@ class Discovery:
             try:
                 groups = await source.groups()
                 self._good[number] = targets_of(groups, self.scheme, self.path)
+                self._read_at[number] = asyncio.get_running_loop().time()
             except CollectorError as error:
                 problems.append(str(error))
         self.problems = problems

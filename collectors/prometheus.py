@@ -51,8 +51,8 @@ class PrometheusCollector:
 
     `up` is 0 when the target refused, did not answer in time or answered what is no exposition. It is absent, and a
     gap is told instead, when it is us who failed: our event loop was late, a limit of ours was hit, or the discovery
-    is silent, so that nobody knows whether the target should still be there. Of a page that is cut off or damaged
-    nothing is used; that is `up` 0 and a MALFORMED gap.
+    has been silent for three refreshes, so that nobody knows whether the target should still be there. Of a page
+    that is cut off or damaged nothing is used; that is `up` 0 and a MALFORMED gap.
 
     Row times are those of the scrape's start. Labels named in `drop_labels` do not reach the series, so that those
     stay the same when a heal changes port, host or server; inventory rules still see them, and a label that names a
@@ -155,10 +155,11 @@ class PrometheusCollector:
 
     def _discovery(self, client: "AsyncClient") -> Discovery:
         config = self._config
-        timeout = min(config.refresh_seconds, self._limits.timeout_seconds)
         lists: list[FileList | HttpList] = [FileList(path) for path in config.files]
-        lists += [HttpList(url, client, timeout) for url in config.http]
-        return Discovery(config.static, lists, config.scheme, config.metrics_path)
+        lists += [HttpList(url, client) for url in config.http]
+        return Discovery(
+            config.static, lists, config.scheme, config.metrics_path, config.refresh_seconds
+        )
 
     async def _refresh(self, session: "_Session") -> None:
         """Look who is to be scraped, start and stop accordingly, and tell what the inventory has become."""
@@ -261,7 +262,9 @@ class PrometheusCollector:
         headers = await self._headers()
         asked = watched.target
         try:
-            text, openmetrics = await fetch(session.client, asked.url, self._limits, headers)
+            text, openmetrics = await fetch(
+                session.client, asked.url, self._limits, headers, session.watch
+            )
         except ScrapeFailed as error:
             if error.reason is not GapReason.UNREACHABLE or not session.discovery.lists:
                 raise
@@ -269,7 +272,9 @@ class PrometheusCollector:
             if watched.target == asked:
                 raise
             url = watched.target.url
-            text, openmetrics = await fetch(session.client, url, self._limits, headers)
+            text, openmetrics = await fetch(
+                session.client, url, self._limits, headers, session.watch
+            )
         return await watched.series.page(text, openmetrics=openmetrics)
 
     async def _failed(
@@ -278,14 +283,10 @@ class PrometheusCollector:
         """Say `up` 0 where the fault is the target's, a gap where it may be ours."""
         self.account.other[f"failed_{error.reason}"] += 1
         series = watched.series
-        stall = session.watch.worst_since(start)
-        if error.reason is GapReason.TIMEOUT and stall:
-            ours = f"{error}, but our own loop was {stall:.1f} s late"
-        elif not session.discovery.healthy:
+        ours = str(error) if error.ours else ""
+        if not ours and not session.discovery.trusted:
             ours = f"{error}, and the discovery is silent: the target may be gone on purpose"
-        elif error.reason in (GapReason.TOO_LARGE, GapReason.REFUSED):  # our limit, our token
-            ours = str(error)
-        else:
+        if not ours:
             took = asyncio.get_running_loop().time() - start
             own = {"up": 0.0, "scrape_duration_seconds": took, "scrape_samples_scraped": 0.0}
             rows = series.rows(None, own, at_ns)
@@ -302,7 +303,9 @@ class PrometheusCollector:
         try:
             token = await asyncio.to_thread(path.read_text, "utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ScrapeFailed(GapReason.REFUSED, f"the token can't be read: {error}") from None
+            raise ScrapeFailed(
+                GapReason.REFUSED, f"the token can't be read: {error}", ours=True
+            ) from None
         return {"authorization": f"Bearer {token.strip()}"}
 
 

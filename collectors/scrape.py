@@ -19,6 +19,7 @@ from collectors.exposition import (
     PageReader,
     is_openmetrics,
 )
+from collectors.stall import LoopWatch
 from trimtab.domain.samples import SampleBatch, SampleFlag
 from trimtab.domain.series import LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, Series
 from trimtab.domain.time import NS_PER_SECOND
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
 
 FUTURE_LIMIT_NS = 10 * NS_PER_SECOND
+EXTENSIONS_MAX = 2  # of a timeout, while our own loop is late
 TEXTS_PER_SERIES = (
-    4  # how many forgotten texts a target may leave behind before all are resolved anew
+    4  # texts kept for each series that a target may have, before all are learnt anew
 )
 _GZIP = 16 + zlib.MAX_WBITS
 # Why a series has no id, beside SKIPPED; the word is what is counted.
@@ -43,11 +45,12 @@ _REFUSALS = {
 
 
 class ScrapeFailed(CollectorError):
-    """Report why a target gave no page. TOO_LARGE is our own limit and says nothing against the target."""
+    """Report why a target gave no page. `ours` says that this is nothing against the target: a limit, a late loop."""
 
-    def __init__(self, reason: GapReason, detail: str) -> None:
+    def __init__(self, reason: GapReason, detail: str, *, ours: bool = False) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.ours = ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +68,46 @@ class Limits:
 
 
 async def fetch(
+    client: "AsyncClient", url: str, limits: Limits, headers: Mapping[str, str], watch: LoopWatch
+) -> tuple[str, bool]:
+    """Return the page at `url`, and whether it is OpenMetrics. Raises ScrapeFailed.
+
+    A target is given as much more time as our own event loop was late: an answer may lie there unread. If the loop
+    is late even then, the failure is ours.
+    """
+    loop = asyncio.get_running_loop()
+    asking = asyncio.create_task(_ask(client, url, limits, headers))
+    seconds, start, late = limits.timeout_seconds, loop.time(), 0.0
+    try:
+        for _ in range(1 + EXTENSIONS_MAX):
+            await asyncio.wait({asking}, timeout=seconds)
+            if asking.done():
+                return asking.result()
+            late = watch.worst_since(start)
+            if not late:
+                break
+            seconds, start = min(late, limits.timeout_seconds), loop.time()
+        detail = f"{url} gave no whole answer in {limits.timeout_seconds:g} s"
+        if late:
+            detail += f", but our own loop was {late:.1f} s late"
+        raise ScrapeFailed(GapReason.TIMEOUT, detail, ours=bool(late))
+    finally:
+        asking.cancel()
+        await asyncio.wait({asking})
+
+
+async def _ask(
     client: "AsyncClient", url: str, limits: Limits, headers: Mapping[str, str]
 ) -> tuple[str, bool]:
-    """Return the page at `url`, and whether it is OpenMetrics. Raises ScrapeFailed."""
     import httpx2
 
     asked = {"accept": ACCEPT, "accept-encoding": "gzip", **headers}
     try:
-        async with asyncio.timeout(limits.timeout_seconds):
-            try:
-                return await _get(client, url, limits, asked)
-            except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
-                # An idle connection may be closed just when it is used again: one fresh attempt tells.
-                return await _get(client, url, limits, asked)
-    except TimeoutError:
-        detail = f"{url} gave no whole answer in {limits.timeout_seconds:g} s"
-        raise ScrapeFailed(GapReason.TIMEOUT, detail) from None
+        try:
+            return await _get(client, url, limits, asked)
+        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
+            # An idle connection may be closed just when it is used again: one fresh attempt tells.
+            return await _get(client, url, limits, asked)
     except (httpx2.RemoteProtocolError, httpx2.DecodingError) as error:
         raise ScrapeFailed(GapReason.MALFORMED, f"{url}: {error}") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, ValueError) as error:
@@ -116,7 +143,7 @@ async def _body(response: "Response", bytes_max: int) -> bytes:
             raise ScrapeFailed(GapReason.MALFORMED, f"{response.url}: damaged gzip") from None
         if len(body) > bytes_max:
             detail = f"{response.url}: a page of more than {bytes_max} bytes"
-            raise ScrapeFailed(GapReason.TOO_LARGE, detail)
+            raise ScrapeFailed(GapReason.TOO_LARGE, detail, ours=True)
     if unpack is not None and not unpack.eof:
         raise ScrapeFailed(GapReason.MALFORMED, f"{response.url}: gzip cut off")
     return bytes(body)
@@ -185,7 +212,7 @@ class TargetSeries:
         wanted = int(np.count_nonzero(page.series_id != SKIPPED))
         if wanted > self.limits.samples_per_scrape_max:
             detail = f"{wanted} samples, at most {self.limits.samples_per_scrape_max} are taken"
-            raise ScrapeFailed(GapReason.TOO_LARGE, detail)
+            raise ScrapeFailed(GapReason.TOO_LARGE, detail, ours=True)
         return page
 
     def rows(self, page: Page | None, own: Mapping[str, float], at_ns: int) -> Rows:

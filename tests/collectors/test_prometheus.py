@@ -194,15 +194,30 @@ async def test_a_target_that_hangs_is_up_0(journal, clock, serve, running, until
     assert set(journal.values("up")) == {0.0} or {g.reason for g in journal.gaps()} == {"timeout"}
 
 
-async def test_our_own_stall_is_a_gap_not_up_0(journal, clock, serve, running, until) -> None:
+async def test_what_lay_unread_while_we_stalled_still_counts(
+    journal, clock, serve, running, until
+) -> None:
     async with serve("a 1\n") as page:
-        page.delay_seconds = 0.5
+        page.delay_seconds = 0.1
         scrape = collector(journal, clock, static=static(page.address), timeout_seconds=0.4)
         async with running(scrape, journal):
             await until(lambda: page.asked)
             time.sleep(1.0)  # noqa: ASYNC251
             await until(lambda: journal.gaps() or journal.values("up"))
-    assert 0.0 not in journal.values("up")[:1]
+    assert journal.values("up")[0] == 1.0
+    assert not journal.gaps()
+
+
+async def test_our_own_stall_is_a_gap_not_up_0(journal, clock, serve, running, until) -> None:
+    async with serve("a 1\n") as page:
+        page.delay_seconds = 30.0
+        scrape = collector(journal, clock, static=static(page.address), timeout_seconds=0.3)
+        async with running(scrape, journal):
+            await until(lambda: page.asked)
+            while not (journal.gaps() or journal.values("up")):
+                time.sleep(0.6)  # noqa: ASYNC251
+                await asyncio.sleep(0.01)
+    assert not journal.values("up")
     assert journal.gaps()[0].reason == "timeout"
     assert "our own loop" in journal.gaps()[0].detail
 
@@ -370,6 +385,19 @@ async def test_a_silent_discovery_keeps_the_last_list_and_freezes(
     assert ups == 0
     assert 0.0 not in journal.values("up")
     assert not any(change.removed_object_ids for change in journal.inventory())
+
+
+async def test_a_discovery_that_missed_a_refresh_is_still_trusted(
+    journal, clock, serve, running, until
+) -> None:
+    async with serve("a 1\n") as page, serve() as sd:
+        sd.body = http_sd(instance(page.address, "host-1", 1))
+        scrape = collector(journal, clock, http=[f"http://{sd.address}/sd"], refresh_seconds=60.0)
+        async with running(scrape, journal):
+            await until(lambda: journal.values("a"))
+            sd.status = page.status = "500 gone"
+            await until(lambda: 0.0 in journal.values("up") and journal.gaps())
+    assert all("may be gone" not in gap.detail for gap in journal.gaps())
 
 
 @pytest.mark.parametrize("suffix", ["json", "yml"])
