@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import exposition, journal
+from bench import exposition, journal, loop
 from bench.comparison import Comparison
 
 BENCHES: dict[str, Callable[[Path], Iterator[Comparison]]] = {
     "journal": journal.run,
     "exposition": exposition.run,
+    "loop": loop.run,
 }
 
 

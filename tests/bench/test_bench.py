@@ -7,8 +7,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench import __main__ as bench
-from bench import comparison, exposition, journal
+from bench import comparison, exposition, journal, loop
 from collectors.exposition import PageReader
+from trimtab.app.machines import machines
+from trimtab.domain.alarm import Alarm
+from trimtab.domain.incident import Incident
+from trimtab.domain.kpi import Kpi
+from trimtab.drivers.loop import Loop
 
 
 @pytest.fixture(autouse=True)
@@ -17,17 +22,18 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "STEPS", 3)
     monkeypatch.setattr(journal, "ROWS_PER_STEP", 10)
     monkeypatch.setattr(exposition, "SERIES", 50)
+    monkeypatch.setattr(loop, "ROUNDS", 1)
+    monkeypatch.setattr(loop, "SERVICES", 3)
+    monkeypatch.setattr(loop, "SECONDS", 20)
 
 
 def test_every_figure_has_a_peer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "figures.json"
-    assert (
-        bench.main(["journal", "exposition", "--json", str(path), "--folder", str(tmp_path)]) == 0
-    )
+    assert bench.main(["--json", str(path), "--folder", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     report = json.loads(path.read_text("utf-8"))
     assert report["machine"]["cores"] >= 1
-    assert len(report["figures"]) == 3
+    assert len(report["figures"]) == 4
     for figure in report["figures"]:
         assert figure["ours"] > 0
         assert figure["peer"] > 0
@@ -60,3 +66,12 @@ def test_both_parsers_read_the_same_from_the_page() -> None:
     ]
     assert ours == theirs
     assert len(ours) == 50
+
+
+def test_the_loop_has_something_to_conclude() -> None:
+    turned = Loop(machines())
+    outputs = [value for inputs, now in loop.steps() for value in turned.step(inputs, now)]
+    assert sum(isinstance(value, Kpi) for value in outputs) > 100
+    raised = {value.object_id for value in outputs if isinstance(value, Alarm)}
+    assert raised == {"t0/service/s0", "t1/service/s1"}
+    assert any(isinstance(value, Incident) for value in outputs)
