@@ -337,6 +337,23 @@ async def test_scale_in_removes_the_object_after_some_healthy_refreshes(
     assert ended == {"fw-0"}
 
 
+async def test_inventory_that_the_journal_refused_is_told_again(
+    journal, clock, serve, running, until
+) -> None:
+    journal.full = True
+    async with serve("a 1\n") as page, serve() as sd:
+        sd.body = http_sd(instance(page.address, "host-1", 1))
+        scrape = collector(journal, clock, http=[f"http://{sd.address}/sd"], inventory=INVENTORY)
+        async with running(scrape, journal):
+            await until(lambda: sum(r.inventory is not None for r in journal.refused) >= 2)
+            journal.full = False
+            await until(journal.inventory)
+            asked = sd.asked
+            await until(lambda: sd.asked > asked + 3)
+    assert len(journal.inventory()) == 1
+    assert len(journal.inventory()[0].objects) == 3
+
+
 async def test_what_was_scaled_in_while_we_were_down_is_removed(
     journal, clock, serve, running, until
 ) -> None:
