@@ -233,24 +233,40 @@ class Assessor:
             self.counters.late += station.lane.take(slot, time, value, doubt, self.tick_ns)
 
     def _close_windows(self) -> list[AssessorOutput]:
+        """Close what is due in every lane; only then say what is observed, as goals excuse each other."""
         configuration = self.catalogue.configuration
         if configuration is None:
             return []
-        newest = self.catalogue.beats.table["newest"]
+        newest, breaches = self.catalogue.beats.table["newest"], self.catalogue.objects["breaches"]
         newest[0] = LONG_AGO
         outputs: list[AssessorOutput] = []
+        rounds: list[tuple[Station, Closed, Judged, list[Kpi]]] = []
         for station in self.catalogue.stations.values():
-            limit = station.lane.due(self.tick_ns, configuration.late_after_ns, newest)
-            for closed in station.lane.close(limit):
-                outputs += self._report(station, closed)
+            lane = station.lane
+            limit = lane.due(self.tick_ns, configuration.late_after_ns, newest)
+            for closed in lane.close(limit):
+                suspect = self._suspect(closed, lane.key.window_ns)
+                kpis = self._kpis(station, closed, suspect)
+                outputs += kpis
+                warming = lane.warming(closed.instance, closed.end_ns)
+                size = lane.instances.capacity
+                judged = station.goals.latch(closed, warming, suspect, breaches, size)
+                if judged is not None:
+                    rounds.append((station, closed, judged, kpis))
+        for station, closed, judged, kpis in rounds:
+            station.goals.observe(judged, closed, self._heard(station, closed), breaches)
+            outputs += self._verdicts(station, judged, kpis)
         return outputs
 
-    def _report(self, station: Station, closed: Closed) -> list[AssessorOutput]:
-        lane = station.lane
+    def _suspect(self, closed: Closed, window_ns: int) -> Bools:
         suspect = closed.doubt
         for low, high in self.jumps:
-            touched = (closed.end_ns >= low) & (closed.end_ns - lane.key.window_ns < high)
-            suspect = suspect | touched | ((low == high) & (closed.end_ns == low))
+            suspect = suspect | ((closed.end_ns >= low) & (closed.end_ns - window_ns < high))
+        return suspect
+
+    def _heard(self, station: Station, closed: Closed) -> Bools:
+        """Return which windows without a value belong to an object that its source did speak of."""
+        lane = station.lane
         heard = np.zeros(len(closed.instance), dtype=np.bool_)
         missing = np.flatnonzero(~closed.present)
         if missing.size:
@@ -260,19 +276,7 @@ class Assessor:
                 lane.instances["beats"][closed.instance[missing]],
                 closed.end_ns[missing],
             )
-        kpis = self._kpis(station, closed, suspect)
-        outputs: list[AssessorOutput] = list(kpis)
-        judged = station.goals.judge(
-            closed,
-            lane.warming(closed.instance, closed.end_ns),
-            suspect,
-            heard,
-            self.catalogue.objects["breaches"],
-            lane.instances.capacity,
-        )
-        if judged is not None:
-            outputs += self._verdicts(station, judged, kpis)
-        return outputs
+        return heard
 
     def _kpis(self, station: Station, closed: Closed, suspect: Bools) -> list[Kpi]:
         keys, names = station.lane.keys, station.lane.names
@@ -314,7 +318,7 @@ class Assessor:
         objective = goals.objectives[goal]
         serves = bool(goals.table["service"][goal])
         compliance, budget = (
-            goals.compliance(goal, station.lane.key.granularity_ns)
+            goals.compliance(judged, row, station.lane.key.granularity_ns)
             if serves
             else (FulfilmentStatus.INDETERMINATE, None)
         )
@@ -326,7 +330,7 @@ class Assessor:
             kpi=objective.kpi,
             end_ns=kpi.end_ns,
             observed=STATUS[observed],
-            since_ns=int(goals.table["since"][goal]),
+            since_ns=int(judged.since[row]),
             value=kpi.value,
             bound=float(objective.bound),
             unit=kpi.unit,

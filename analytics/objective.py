@@ -32,6 +32,11 @@ class Judged:
     observed: Ints
     raised: Bools
     cleared: Bools
+    latched: Bools
+    beyond: Floats
+    since: Ints
+    known: Ints
+    good: Ints
 
 
 class Goals:
@@ -108,20 +113,12 @@ class Goals:
         found: list[int] = np.flatnonzero(self.table["instance"] == instance).tolist()
         return found
 
-    def judge(
-        self,
-        closed: Closed,
-        warming: Bools,
-        suspect: Bools,
-        heard: Bools,
-        breaches: Ints,
-        size: int,
+    def latch(
+        self, closed: Closed, warming: Bools, suspect: Bools, breaches: Ints, size: int
     ) -> Judged | None:
-        """Judge the windows that closed; None when no goal reads any of them.
+        """Judge the windows that closed, as far as they have values; None when no goal reads any of them.
 
-        `size` is the number of instances. `heard` says that a source which feeds the KPI did speak of the
-        object in that window, `breaches` (by object number) how many goals are latched: having nothing to measure
-        (no frame came through) is no doubt about an object that its own source calls broken.
+        `size` is the number of instances; `breaches` counts the latched goals by object number.
         """
         table = self.table
         position = np.full(size, _NONE, dtype=np.int64)
@@ -134,25 +131,42 @@ class Goals:
         at = at_all[goal]
         present, end = closed.present[at], closed.end_ns[at]
         beyond = table["sign"][goal] * (closed.value[at] - table["bound"][goal])
-        latched = table["latched"][goal]
-        others = breaches[table["object"][goal]] - latched
-        excused = ~present & heard[at] & (others > 0)
-        raised, cleared = self._latch(goal, present, beyond, end, suspect[at])
-        latched = (latched | raised) & ~cleared
-        before = table["observed"][goal].astype(np.int64)
-        observed = np.where(latched, BREACHED, FULFILLED)
-        undecided = (before == UNJUDGED) | (before == UNKNOWN)
-        held = present & ~latched & (beyond > 0) & undecided
-        observed = np.where(held, before, observed)
-        observed = np.where(present | excused, observed, UNKNOWN)
-        self._note(goal, before, observed, end)
+        before = table["latched"][goal]
+        raised, cleared, since = self._latch(goal, present, beyond, end, suspect[at])
+        latched = (before | raised) & ~cleared
         np.add.at(breaches, table["object"][goal], raised.astype(np.int64) - cleared)
         self._reckon(goal, end, present, beyond)
-        return Judged(goal, at, before, observed, raised, cleared)
+        known, good = table["known"][goal], table["good"][goal]
+        nothing = np.zeros(0, dtype=np.int64)
+        return Judged(
+            goal, at, nothing, nothing, raised, cleared, latched, beyond, since, known, good
+        )
+
+    def observe(self, judged: Judged, closed: Closed, heard: Bools, breaches: Ints) -> None:
+        """Say what is observed, once all windows of the tick are latched.
+
+        `heard` says that a source which feeds the KPI did speak of the object in that window: having nothing to
+        measure (no frame came through) is no doubt about an object that its own source calls broken.
+        """
+        table, goal, latched = self.table, judged.goal, judged.latched
+        present, end = closed.present[judged.at], closed.end_ns[judged.at]
+        others = breaches[table["object"][goal]] - table["latched"][goal]
+        excused = ~present & heard[judged.at] & (others > 0)
+        before = table["observed"][goal].astype(np.int64)
+        undecided = (before == UNJUDGED) | (before == UNKNOWN)
+        held = present & ~latched & (judged.beyond > 0) & undecided
+        observed = np.where(latched, BREACHED, FULFILLED)
+        observed = np.where(held, before, observed)
+        observed = np.where(present | excused, observed, UNKNOWN)
+        since = np.where(judged.raised, judged.since, end)
+        since = np.where(before != observed, since, table["since"][goal])
+        table["since"][goal], table["observed"][goal] = since, observed
+        judged.before, judged.observed, judged.since = before, observed, since
 
     def _latch(
         self, goal: Indices, present: Bools, beyond: Floats, end: Ints, suspect: Bools
-    ) -> tuple[Bools, Bools]:
+    ) -> tuple[Bools, Bools, Ints]:
+        """Return what is raised and cleared by these windows, and since when the run lasts that did it."""
         table = self.table
         latched, pending = table["latched"][goal], table["pending"][goal]
         better = beyond <= -table["hysteresis"][goal]
@@ -163,18 +177,8 @@ class Goals:
         turned = turning & ~suspect & (pending >= 0) & (end - pending >= hold)
         table["latched"][goal] = latched ^ turned
         raised = turned & ~latched
-        table["since"][goal] = np.where(
-            turned, np.where(raised, pending, end), table["since"][goal]
-        )
         table["pending"][goal] = np.where(turned, _NONE, pending)
-        return raised, turned & latched
-
-    def _note(self, goal: Indices, before: Ints, observed: Ints, end: Ints) -> None:
-        changed = before != observed
-        table = self.table
-        fresh = changed & (observed != BREACHED)
-        table["since"][goal] = np.where(fresh, end, table["since"][goal])
-        table["observed"][goal] = observed
+        return raised, turned & latched, pending
 
     def _reckon(self, goal: Indices, end: Ints, present: Bools, beyond: Floats) -> None:
         """Count granularity periods with a value, and those within the bound, over the SLS interval."""
@@ -191,12 +195,14 @@ class Goals:
             good,
         )
 
-    def compliance(self, goal: int, granularity_ns: int) -> tuple[FulfilmentStatus, float | None]:
+    def compliance(
+        self, judged: Judged, row: int, granularity_ns: int
+    ) -> tuple[FulfilmentStatus, float | None]:
         """Return whether the SLS interval so far meets its target, and the share of the error budget left.
 
         The budget is the number of granularity periods of the whole interval that may miss the bound.
         """
-        known, good = int(self.table["known"][goal]), int(self.table["good"][goal])
+        goal, known, good = int(judged.goal[row]), int(judged.known[row]), int(judged.good[row])
         if known == 0:
             return FulfilmentStatus.INDETERMINATE, None
         target = self.objectives[goal].target_ratio

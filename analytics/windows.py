@@ -253,8 +253,8 @@ class Lane:
 
     def close(self, limit: Ints) -> Iterator[Closed]:
         """Close windows in order, one of each instance at a time, as far as `limit` allows."""
-        self._skip_silence(limit)
         while True:
+            self._skip_silence(limit)
             closing = np.flatnonzero(self.instances["next_end"] <= limit)
             if not closing.size:
                 return

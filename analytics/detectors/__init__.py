@@ -1,4 +1,7 @@
-"""Detectors: each scores the values of KPIs, one slot a KPI of an object. The registry is what the contract suite runs."""
+"""Detectors: each scores the values of KPIs, one slot a KPI of an object.
+
+The registry is what the contract suite runs.
+"""
 
 from collections.abc import Callable
 

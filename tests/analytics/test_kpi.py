@@ -25,7 +25,9 @@ LOSSES = [0, 0, .9, .9, 0, 0, .8, .8, .8, .8, .8, .8, 0, 0, 0, .9, 0, 0, 0, 0, 0
 STATES = [True] * 6 + [False] * 10 + [True] * 9
 
 
-@pytest.mark.parametrize(("percent", "expected"), [(95, 50), (90, 14), (50, 11), (100, 50), (1, 10)])
+@pytest.mark.parametrize(
+    ("percent", "expected"), [(95, 50), (90, 14), (50, 11), (100, 50), (1, 10)]
+)
 def test_percentile_is_the_inverse_empirical_cdf(percent: float, expected: float) -> None:
     assert percentile(DELAYS, percent) == expected
 
