@@ -13,6 +13,7 @@ from api import (
     decisions,
     events,
     explain,
+    figures,
     health,
     incidents,
     inventory,
@@ -92,6 +93,7 @@ def create_app(
     app.state.context = context
     for router in ROUTERS:
         app.include_router(router)
+    figures.install(registry, context)
     problem.install(app, error_page)
     openapi.install(app)
     # The last added is the outermost: headers on every answer, then who it is; mounts bound their own bodies.

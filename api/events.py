@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.context import ApiContext, Caller, Context
@@ -17,6 +17,7 @@ from api.problem import ApiError
 from api.responses import READS
 from api.scopes import Principal
 from api.services import view_of
+from api.sessions import Session
 from api.views import (
     ActionView,
     AlarmView,
@@ -114,6 +115,7 @@ async def start_position(context: ApiContext, asked: str | None) -> tuple[int, b
     summary="Follow the loop live",
 )
 async def events(
+    request: Request,
     context: Context,
     principal: Caller,
     last_event_id: Annotated[str | None, Header(max_length=64)] = None,
@@ -126,6 +128,7 @@ async def events(
     Without a position the stream starts with what is new. A position that is no longer kept gives one
     `reset` event with a snapshot; the stream goes on from there.
     """
+    session: Session | None = request.state.session
     asked = last_event_id if last_event_id is not None else after
     position, reset = await start_position(context, asked)
     yield ServerSentEvent(event="heartbeat", data=_beat(context), retry=RETRY_MILLISECONDS)
@@ -147,6 +150,8 @@ async def events(
         now = asyncio.get_running_loop().time()
         if now - beat >= context.settings.heartbeat_seconds:
             beat = now
+            if session is not None and not context.sessions.lives(session):
+                return  # signed out, or expired
             yield ServerSentEvent(event="heartbeat", data=_beat(context))
 
 

@@ -52,6 +52,11 @@ class Sessions:
             return None
         return session
 
+    def lives(self, session: Session) -> bool:
+        """Return whether a session that was found earlier has neither expired nor been ended."""
+        known = any(other is session for other in self._table.values())
+        return known and session.expires_ns > self._monotonic_ns()
+
     def close(self, cookie: str) -> None:
         """End a session, if it lives."""
         self._table.pop(_key(cookie), None)
@@ -68,6 +73,7 @@ class LoginBrake:
         self._per_minute = per_minute
         self._monotonic_ns = monotonic_ns
         self._levels: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self.failed = 0
 
     def wait_seconds(self, address: str) -> float:
         """Return how long an address must wait before its next attempt, 0 when it may go on."""
@@ -76,6 +82,7 @@ class LoginBrake:
 
     def count(self, address: str) -> None:
         """Count a failed attempt."""
+        self.failed += 1
         level = self._level(address) + 1
         self._levels[address] = (level, self._monotonic_ns())
         self._levels.move_to_end(address)

@@ -4,6 +4,7 @@ The table from assessments to `operatingStatus` is in `api/standing.py`.
 """
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -107,7 +108,7 @@ def service_body(state: ServiceState, base: str) -> dict[str, Any]:
     return {
         "@type": "Service",
         "id": service.id,
-        "href": f"{base}{PREFIX}/service/{service.id}",
+        "href": f"{base}{PREFIX}/service/{quote(service.id)}",
         "name": service.name,
         "state": "active",
         "isServiceEnabled": True,

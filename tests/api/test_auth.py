@@ -159,9 +159,12 @@ def test_sessions_expire_and_are_bounded() -> None:
     principal = Principal("noc", frozenset({Scope.READ}))
     first, second, third = (sessions.open(principal) for _ in range(3))
     assert sessions.find(first) is None
-    assert sessions.find(second) is not None
+    living = sessions.find(second)
+    assert living is not None
+    assert sessions.lives(living)
     assert len(sessions) == 2
     now[0] = 10_000_000_000
+    assert not sessions.lives(living)
     assert sessions.find(third) is None
     assert sessions.find("") is None
 

@@ -166,3 +166,17 @@ async def test_closing_ends_every_stream(follow: Follow, served: tuple[str, Fast
         await stream.next()
         served[1].state.context.subscribers.close()
         assert await stream.ends()
+
+
+async def test_signing_out_ends_the_stream(
+    served: tuple[str, FastAPI], tokens: dict[str, str]
+) -> None:
+    sessions = served[1].state.context.sessions
+    async with httpx2.AsyncClient(base_url=served[0]) as client:
+        await client.post("/login", data={"token": tokens["noc"]})
+        path = "/api/v1/events"
+        async with client.stream("GET", path, timeout=PATIENCE_SECONDS) as answer:
+            stream = Stream(answer.aiter_lines())
+            assert (await stream.next())[0] == "heartbeat"
+            sessions.close(client.cookies["trimtab_session"])
+            assert await stream.ends()

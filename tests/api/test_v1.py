@@ -53,6 +53,8 @@ async def test_metrics_are_negotiated(client_of: Client) -> None:
     plain = await client.get("/metrics", headers={"Accept": "text/plain"})
     assert plain.headers["content-type"].startswith("text/plain")
     assert "trimtab_steps_total 3.0" in plain.text
+    assert "trimtab_api_event_streams 0.0" in plain.text
+    assert "trimtab_api_logins_failed_total" in plain.text
     modern = {"Accept": "application/openmetrics-text;version=1.0.0"}
     answer = await client.get("/metrics", headers=modern)
     assert answer.headers["content-type"].startswith("application/openmetrics-text")

@@ -3,12 +3,16 @@
 (() => {
   const SPAN_MS = 600000;
   const POINTS_MAX = 1200;
-  const DRAW_MS = 1000;
+  const DRAW_MS = 2000; // drawing costs far more than the figures above the charts, which follow each second
   const SCALES = { seconds: [1000, "ms"], ratio: [100, "%"] };
   const charts = new Map();
   let serverNow = 0;
 
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  let colours = new Map();
+  const css = (name) => {
+    if (!colours.has(name)) colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    return colours.get(name);
+  };
   const key = (service, objective) => service + "|" + objective;
 
   function marksOf(service) {
@@ -36,6 +40,7 @@
   }
 
   function layoutOf(chart) {
+    chart.revision += 1;
     const [floor, top] = rangeOf(chart);
     const bad = css("--bad");
     const beyond = chart.atMost ? [chart.bound, top] : [floor, chart.bound];
@@ -49,7 +54,7 @@
     ];
     const axis = { gridcolor: css("--line"), linecolor: css("--line"), tickfont: { size: 11, color: css("--muted") }, zeroline: false, fixedrange: true };
     return {
-      height: 120, margin: { l: 44, r: 4, t: 4, b: 18 }, showlegend: false, shapes, hovermode: "x",
+      height: 120, datarevision: chart.revision, margin: { l: 44, r: 4, t: 4, b: 18 }, showlegend: false, shapes, hovermode: "x",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false,
       font: { family: getComputedStyle(document.body).fontFamily, color: css("--text") },
       hoverlabel: { bgcolor: css("--surface"), bordercolor: css("--line"), font: { color: css("--text"), size: 12 } },
@@ -68,8 +73,8 @@
   }
 
   function draw(chart) {
-    chart.dirty = false;
-    if (!chart.visible || !serverNow) { chart.dirty = true; return; }
+    chart.dirty = !chart.visible || !serverNow;
+    if (chart.dirty) return;
     if (!chart.drawn) { chart.box.replaceChildren(); chart.drawn = true; }
     Plotly.react(chart.box, tracesOf(chart), layoutOf(chart), { displayModeBar: false, responsive: true, staticPlot: false });
   }
@@ -103,20 +108,21 @@
       if (!chart.drawn) chart.box.append(note);
     }
     chart.dirty = true;
+    draw(chart);
   }
 
   const watcher = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const chart = charts.get(key(entry.target.dataset.service, entry.target.dataset.objective));
       chart.visible = entry.isIntersecting;
-      if (chart.visible) chart.dirty = true;
+      if (chart.visible && chart.x.length) draw(chart);
     }
   }, { rootMargin: "200px" });
 
   for (const box of document.querySelectorAll(".chart")) {
     const { service, objective, bound, unit, atMost } = box.dataset;
     const [scale, shown] = SCALES[unit] || [1, unit.replace(/_/g, " ")];
-    const chart = { box, service, objective, unit: shown, scale, bound: Number(bound) * scale, atMost: atMost === "yes", x: [], y: [], dirty: false, drawn: false, visible: false };
+    const chart = { box, service, objective, unit: shown, scale, bound: Number(bound) * scale, atMost: atMost === "yes", x: [], y: [], dirty: false, drawn: false, visible: false, revision: 0 };
     charts.set(key(service, objective), chart);
     watcher.observe(box);
     load(chart);
@@ -126,6 +132,10 @@
     if (chart) add(chart, event.detail.end, event.detail.value);
   });
   document.addEventListener("trimtab:reset", () => charts.forEach(load));
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((chart) => { chart.dirty = true; }));
-  setInterval(() => { if (!document.hidden) charts.forEach((chart) => { if (chart.dirty) draw(chart); }); }, DRAW_MS);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    colours = new Map();
+    charts.forEach((chart) => { chart.dirty = true; });
+  });
+  const drawAll = () => { if (!document.hidden) charts.forEach((chart) => { if (chart.dirty) draw(chart); }); };
+  setInterval(drawAll, DRAW_MS);
 })();
