@@ -105,7 +105,7 @@ def test_what_the_lab_gets_is_valid(tmp_path: Path) -> None:
     secrets = {TOKEN_VARIABLE: "x", VIM_PASSWORD_VARIABLE: "y"}
     settings = load_text(tmp_path, text, **secrets)
     assert settings.profile == "lab"
-    assert [kind for kind, _, _ in settings.collectors] == ["prometheus", "stamp"]
+    assert [kind for kind, _, _ in settings.collectors] == ["prometheus", "stamp", "sol003"]
     assert {name for _, name, _ in settings.actuators} == {"vnfm", "vim", "people"}
 
 

@@ -10,14 +10,17 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from actuators import ACTUATORS
+from actuators.webhook import Webhook
 from api.app import create_app
 from api.assurance import ReadModelAssurance
 from api.mounts import Mount
 from api.scopes import Scope
 from api.settings import ApiSettings, TokenSettings
 from collectors import COLLECTORS
+from collectors.prometheus import PrometheusCollector
 from trimtab import __version__
 from trimtab.app.derive import Derived
+from trimtab.app.evidence import evidence_of
 from trimtab.app.readiness import readiness
 from trimtab.app.settings import AppSettings
 from trimtab.app.standing import Standing, code_version
@@ -28,6 +31,7 @@ from trimtab.drivers.live import LiveDriver
 from trimtab.drivers.recovery import Recovered
 from trimtab.ports import Actuator, Clock, Collector, SeriesIndex
 from trimtab.series import SeriesTable
+from trimtab.store.history import History
 from trimtab.store.influx import InfluxSink, InfluxTarget
 from trimtab.store.journal import Journal
 from trimtab.store.read_model import ReadModel
@@ -35,8 +39,6 @@ from trimtab.store.snapshots import Snapshots
 from trimtab.telemetry import Telemetry
 
 log = logging.getLogger("trimtab")
-
-JOURNAL_BYTES_MAX = 4 * 1024 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -46,8 +48,8 @@ class Assembly:
     api: FastAPI
     driver: LiveDriver
     journal: Journal
-    read_model: ReadModel
-    influx: InfluxSink | None
+    derived: Derived
+    assurance: ReadModelAssurance
     settings: AppSettings
     recovered: Recovered
 
@@ -59,9 +61,8 @@ class Assembly:
     async def stop(self) -> None:
         """Stop in the order in which nothing is lost."""
         await self.driver.stop()
-        if self.influx is not None:
-            await asyncio.to_thread(self.influx.close)
-        self.read_model.close()
+        self.assurance.close()
+        await asyncio.to_thread(self.derived.close)
         self.journal.close()
 
 
@@ -73,7 +74,7 @@ async def assemble(settings: AppSettings) -> Assembly:
     read_model = ReadModel(directory / "read_model.sqlite")
     telemetry = Telemetry(CollectorRegistry(), __version__)
     influx = influx_sink(settings, telemetry)
-    derived = Derived(read_model, influx)
+    derived = Derived(read_model, History(directory / "history"), influx)
     standing = Standing(Snapshots(directory / "snapshots"), journal, derived, code_version())
     recovered = await asyncio.to_thread(standing.recover)
     index = SeriesTable()
@@ -81,7 +82,11 @@ async def assemble(settings: AppSettings) -> Assembly:
     index.take_added()
     clock = SteadyClock(SystemClock(), floor_ns=recovered.last_now)
     collectors = make_collectors(settings, index, clock)
+    recall(collectors, settings, read_model)
     actuators = make_actuators(settings, clock)
+    for actuator in actuators.values():
+        if isinstance(actuator, Webhook):
+            actuator.explain = lambda action: evidence_of(read_model, action)
     driver = LiveDriver(
         loop=recovered.loop, journal=journal, index=index, clock=clock, collectors=collectors,
         actuators=actuators, telemetry=telemetry, derivation=Derivation(derived.apply),
@@ -90,14 +95,14 @@ async def assemble(settings: AppSettings) -> Assembly:
         snapshot_every_turns=max(
             1, round(settings.file.snapshot_every_seconds / settings.file.cadence_seconds)
         ),
-        ledger=recovered.ledger, series_known=len(recovered.series), last_now=recovered.last_now,
+        ledger=recovered.ledger, series_known=len(index), last_now=recovered.last_now,
     )  # fmt: skip
     assurance = ReadModelAssurance(read_model, lambda: readiness(driver))
     api = create_app(
         assurance, driver.command, api_settings(settings), telemetry.registry, mounts(collectors),
         now_ns=clock.now_ns, monotonic_ns=clock.monotonic_ns,
     )  # fmt: skip
-    return Assembly(api, driver, journal, read_model, influx, settings, recovered)
+    return Assembly(api, driver, journal, derived, assurance, settings, recovered)
 
 
 def api_settings(settings: AppSettings) -> ApiSettings:
@@ -133,6 +138,15 @@ def make_collectors(settings: AppSettings, index: SeriesIndex, clock: Clock) -> 
         COLLECTORS[kind](name, config, index, clock)
         for kind, name, config in settings.file.collectors
     ]
+
+
+def recall(collectors: list[Collector], settings: AppSettings, read_model: ReadModel) -> None:
+    """Tell scrapers what they found in an earlier life: what is gone since then must be removed."""
+    configured = {item.id for item in settings.configuration.inventory.objects}
+    known = [item.id for item in read_model.topology().objects if item.id not in configured]
+    for collector in collectors:
+        if isinstance(collector, PrometheusCollector):
+            collector.recall(known)
 
 
 def make_actuators(settings: AppSettings, clock: Clock) -> dict[str, Actuator]:

@@ -1,12 +1,17 @@
-"""What is derived from each turn: the read model, and the sink when one is configured."""
+"""What is derived from each turn: the read model, the sample history, and the sink when one is configured."""
 
+import logging
 from dataclasses import dataclass
 
 from trimtab.domain.input import SeriesAdded
 from trimtab.domain.samples import SampleBatch
 from trimtab.drivers.turn import Turn
+from trimtab.errors import StoreError
+from trimtab.store.history import History
 from trimtab.store.influx import InfluxSink
 from trimtab.store.read_model import ReadModel
+
+log = logging.getLogger("trimtab.derive")
 
 # A turn's values are numbered within it: the KPIs and assessments among them have no frame of their own.
 VALUES_PER_TURN_BITS = 20
@@ -17,15 +22,17 @@ class Derived:
     """Feed the derived stores, in order; called from one thread."""
 
     read_model: ReadModel
+    history: History
     influx: InfluxSink | None = None
 
     def apply(self, turn: Turn) -> None:
-        """Take a turn in; taking it twice changes nothing."""
+        """Take a turn in; taking it twice changes nothing. Raises StoreError for the read model only."""
         if turn.seq <= self.position():
             return
         told = [item for item in turn.inputs if not isinstance(item, (SampleBatch, SeriesAdded))]
         values = [*told, *turn.outputs]
         self.read_model.apply(turn.seq << VALUES_PER_TURN_BITS, turn.now, values)
+        self._remember(turn)
         if self.influx is not None:
             self.influx.apply(turn.seq, turn.now, turn.outputs)
 
@@ -33,3 +40,22 @@ class Derived:
         """Return the last turn that the read model holds, -1 when it is empty."""
         position = self.read_model.position()
         return -1 if position < 0 else position >> VALUES_PER_TURN_BITS
+
+    def close(self) -> None:
+        """Flush, and let go of everything."""
+        try:
+            self.history.close()
+        except StoreError as error:
+            log.warning("the newest samples are not in the history: %s", error)
+        if self.influx is not None:
+            self.influx.close()
+        self.read_model.close()
+
+    def _remember(self, turn: Turn) -> None:
+        """Keep the raw samples; a history that can't be written must not hold the read model up."""
+        try:
+            for item in turn.inputs:
+                if isinstance(item, SampleBatch):
+                    self.history.add(item)
+        except StoreError as error:
+            log.warning("samples are missing from the history: %s", error)

@@ -22,6 +22,7 @@ from trimtab.store.snapshots import Snapshot, Snapshots
 log = logging.getLogger("trimtab.standing")
 
 JUDGING_PACKAGES = ("analytics", "policies", "trimtab")
+JOURNAL_BYTES_MAX = 4 * 1024 * 1024 * 1024
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,6 +48,18 @@ class Standing:
             self.snapshots.save(driver.last_turn_seq, self.code_version, parts)
         except StoreError as error:
             log.warning("no snapshot: %s", error)
+            return
+        self._compact(driver.last_turn_seq)
+
+    def _compact(self, snapshot_seq: int) -> None:
+        """Give up the exact history beyond JOURNAL_BYTES_MAX, never what a snapshot or the read model still needs."""
+        horizon = min(
+            self.journal.horizon_within(JOURNAL_BYTES_MAX), snapshot_seq, self.derived.position()
+        )
+        if horizon > self.journal.first_seq:
+            before = self.journal.size_bytes
+            self.journal.compact(horizon)
+            log.info("journal compacted from %d to %d bytes", before, self.journal.size_bytes)
 
     def recover(self) -> Recovered:
         """Return the loop as the journal leaves it; brings the derived stores up to date on the way."""

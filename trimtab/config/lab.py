@@ -39,7 +39,7 @@ def lab_configuration(state: Mapping[str, Any], *, port: int, directory: Path) -
         "kpis": _kpis(),
         "conditions": _conditions(),
         "bindings": _bindings(),
-        "collectors": _collectors(state),
+        "collectors": [*_collectors(state), _notifications(state, port)],
         "actuators": _actuators(state, directory),
         "actions": {
             "heal": "vnfm", "scale_out": "vnfm", "scale_in": "vnfm", "migrate": "vim",
@@ -129,7 +129,7 @@ def _collectors(state: Mapping[str, Any]) -> list[dict[str, Any]]:
             "removal_refreshes": 3,
             "interval_seconds": 1.0,
             "timeout_seconds": 0.9,  # longer than the longest stop of a noisy host
-            "drop_labels": ["instance", "server_id", "vnf_instance_id", "vnfc_instance_id"],
+            "drop_labels": ["instance", "host", "server_id", "vnf_instance_id", "vnfc_instance_id"],
             "inventory": [
                 {
                     "match": {"job": "vnf"},
@@ -160,6 +160,17 @@ def _collectors(state: Mapping[str, Any]) -> list[dict[str, Any]]:
             ],
         },
     ]
+
+
+def _notifications(state: Mapping[str, Any], port: int) -> dict[str, Any]:
+    return {
+        "kind": "sol003",
+        "name": "lcm",
+        "api_root": state["vnfm_url"],
+        "callback_url": f"http://127.0.0.1:{port}/ingest/lcm",
+        "callback": {"username": "vnfm", "secret_env": TOKEN_VARIABLE},
+        "actuator": "vnfm",
+    }
 
 
 def _actuators(state: Mapping[str, Any], directory: Path) -> list[dict[str, Any]]:

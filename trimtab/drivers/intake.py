@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from trimtab.domain.action import ActionResult
+from trimtab.domain.action import ActionResult, ActionState
 from trimtab.domain.input import Input
 from trimtab.domain.samples import SampleBatch
 
@@ -21,8 +21,11 @@ class Offer:
 
     @property
     def urgent(self) -> bool:
-        """Return whether the reserve may be used: only for the results of actions under way."""
-        return all(isinstance(value, ActionResult) for value in self.inputs)
+        """Return whether the reserve may be used: for what comes of actions that have left, never for sending one."""
+        return all(
+            isinstance(value, ActionResult) and value.state is not ActionState.SENDING
+            for value in self.inputs
+        )
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import TypeVar
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from trimtab.domain.action import ActionResult
+from trimtab.domain.action import Action, ActionResult
 from trimtab.domain.command import Command, CommandResult
 from trimtab.domain.identity import content_id
 from trimtab.domain.input import ClockJump, Input, Notice, Output, SeriesAdded, Tick
@@ -65,6 +65,7 @@ class LiveDriver:
     _intake: Intake = field(default_factory=Intake)
     _owed_series: list[SeriesAdded] = field(default_factory=list)
     _owed_turn: Turn | None = None
+    _undispatched: list[Action] = field(default_factory=list)
     _commands: dict[str, asyncio.Future[CommandResult]] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -249,8 +250,8 @@ class LiveDriver:
                 answer = self._commands[output.command_id]
                 if not answer.done():
                     answer.set_result(output)
-        for action in turn.intended():
-            self.executor.dispatch(action)
+        waiting, self._undispatched = [*self._undispatched, *turn.intended()], []
+        self._undispatched = [item for item in waiting if not self.executor.dispatch(item)]
         self.telemetry.observe(turn.outputs)
         if not self.derivation.feed(turn):
             self.telemetry.queue_dropped("derivation")
@@ -259,8 +260,12 @@ class LiveDriver:
         return True
 
     def _save(self) -> None:
-        self.journal.sync()
-        self.snapshot(self)
+        """Take a snapshot; one that fails costs a longer replay at the next start, and nothing now."""
+        try:
+            self.journal.sync()
+            self.snapshot(self)
+        except Exception:
+            log.exception("no snapshot was taken")
         self.crash(AFTER_SNAPSHOT)
 
     def _unwritable(self, error: JournalUnwritable) -> None:
