@@ -122,20 +122,26 @@ class Decider:
             else:
                 climb(scene, ladder, incident)
             return
-        if ladder.phase is not Phase.PROPOSED:
+        proposed = [
+            action
+            for action_id in ladder.action_ids
+            if (action := self._state.actions[action_id]).state is ActionState.PROPOSED
+        ]
+        if not proposed:
             return
-        stale = over
+        stale = "nothing calls for it any more" if over else ""
         if incident is not None and not over and ladder.rung == 0:
             known = Known(scene.facts.condition_names(incident))
-            stale = self._book.when(ladder.policy, known).truth is Truth.FALSE
-        handed = ladder.incident_id in self._state.handed_over
-        if stale or handed:
-            for action_id in list(ladder.action_ids):
-                action = self._state.actions[action_id]
-                if action.state is ActionState.PROPOSED:
-                    detail = "handed over" if handed else "nothing calls for it any more"
-                    scene.put_action(action.transition(ActionState.CANCELLED, scene.now_ns, detail))
-                    settle(scene, action_id)
+            if self._book.when(ladder.policy, known).truth is Truth.FALSE:
+                stale = "nothing calls for it any more"
+        if ladder.incident_id in self._state.handed_over:
+            stale = "the incident is handed over"
+        for action in proposed:
+            late = ladder.phase is Phase.ACTING and scene.now_ns >= action.deadline_ns
+            why = stale or ("the others were approved, this one was not" if late else "")
+            if why:
+                scene.put_action(action.transition(ActionState.CANCELLED, scene.now_ns, why))
+                settle(scene, action.id)
 
     def _evaluate(self, scene: Scene, incident: Incident) -> None:
         """Ask every policy about one open incident, the most important first."""

@@ -35,7 +35,9 @@ class Scene:
     def next_decision_id(self, policy: str, incident_id: str, rung: int) -> str:
         """Return the id that the next decision of a policy on an incident gets."""
         told = self.state.told.get((policy, incident_id))
-        return content_id("decision", policy, incident_id, rung, told.count if told else 0)
+        count = told.count if told else 0
+        # With the time: an incident that resolved may come back under its id, and the count starts anew.
+        return content_id("decision", policy, incident_id, rung, count, self.now_ns)
 
     def decide(
         self,
@@ -52,7 +54,7 @@ class Scene:
         failed = ",".join(item.guard for item in guards if not item.passed)
         signature = f"{outcome.value} {failed}"
         told = self.state.told.setdefault(key, Told())
-        decision_id = content_id("decision", policy.name, incident.id, rung, told.count)
+        decision_id = self.next_decision_id(policy.name, incident.id, rung)
         loud = outcome in _ALWAYS_TOLD or bool(action_ids)
         if told.signatures[rung] == signature and not loud:
             return decision_id
