@@ -216,7 +216,8 @@ class Beats:
         for position in range(before.shape[1]):
             period = before[:, position]
             rows = np.flatnonzero(period)
-            ring[rows, period[rows] % ring.shape[1]] = period[rows]
+            at = (rows, period[rows] % ring.shape[1])
+            ring[at] = np.maximum(ring[at], period[rows])
 
     def _reach(self, granularity_ns: int, beats: int) -> None:
         ring = self.heard[granularity_ns]
