@@ -35,6 +35,7 @@ from api.context import ApiContext, Subscribers
 from api.headers import SecurityHeaders
 from api.mounts import Mount, Mounts
 from api.ports import Assurance, Submit
+from api.recording import Recorder, Recording, Silent
 from api.sessions import LoginBrake, Sessions
 from api.settings import ApiSettings
 from trimtab import __version__
@@ -54,10 +55,13 @@ def create_app(
     registry: CollectorRegistry,
     mounts: Mapping[str, Mount] | None = None,
     *,
+    recorder: Recorder | None = None,
     now_ns: Callable[[], int] = time.time_ns,
     monotonic_ns: Callable[[], int] = time.monotonic_ns,
 ) -> FastAPI:
     """Build the application. Raises OSError or ValueError when a token file can't be used.
+
+    `recorder` is told of every request; the registry is what `/metrics` exposes.
 
     `app.state.context.subscribers.close()` ends open event streams, so that a server can stop at once.
     """
@@ -73,6 +77,7 @@ def create_app(
         sessions=sessions,
         brake=LoginBrake(settings.login_attempts_per_minute, monotonic_ns),
         subscribers=Subscribers(settings.subscribers_max),
+        recorder=recorder or Silent(),
         now_ns=now_ns,
         started_ns=now_ns(),
     )
@@ -106,4 +111,5 @@ def create_app(
         mount_scopes={path: mount.scope for path, mount in mounted.items()},
     )
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Recording, recorder=context.recorder)
     return app

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from api.auth import Keyring
 from api.ports import Assurance, Submit
+from api.recording import Recorder
 from api.scopes import Principal
 from api.sessions import LoginBrake, Sessions
 from api.settings import ApiSettings
@@ -41,6 +42,7 @@ class ApiContext:
     sessions: Sessions
     brake: LoginBrake
     subscribers: Subscribers
+    recorder: Recorder
     now_ns: Callable[[], int]
     started_ns: int
 

@@ -77,10 +77,12 @@ async def seat(context: Context) -> AsyncIterator[None]:
         detail = f"{subscribers.limit} event streams are open already"
         raise ApiError(503, detail, headers={"Retry-After": "10"})
     subscribers.open += 1
+    context.recorder.api_streams(subscribers.open)
     try:
         yield
     finally:
         subscribers.open -= 1
+        context.recorder.api_streams(subscribers.open)
 
 
 async def snapshot(context: ApiContext, principal: Principal) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The API's own figures, for `/metrics`: what is open, and what was turned away."""
+"""The API's own figures, for `/metrics`: what was turned away, and who is signed in."""
 
 from collections.abc import Iterator
 
@@ -18,11 +18,8 @@ class Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give the present figures."""
         context = self._context
-        yield GaugeMetricFamily(
-            "trimtab_api_event_streams", "Open event streams.", value=context.subscribers.open
-        )
         yield CounterMetricFamily(
-            "trimtab_api_event_streams_refused",
+            "trimtab_api_streams_refused",
             "Event streams refused because as many were open as may be.",
             value=context.subscribers.refused,
         )

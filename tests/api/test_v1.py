@@ -1,6 +1,7 @@
 """The resources of `/api/v1`: shapes, orders, paging, errors, and what a tenant sees of them."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,10 +9,14 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
+from api.app import create_app
 from api.ports import Check
+from api.settings import ApiSettings
 from trimtab.domain.assessment import FulfilmentStatus
 from trimtab.domain.time import NS_PER_SECOND, rfc3339
+from trimtab.telemetry import Telemetry
 
 pytestmark = pytest.mark.anyio
 Client = Callable[[str], httpx2.AsyncClient]
@@ -53,7 +58,7 @@ async def test_metrics_are_negotiated(client_of: Client) -> None:
     plain = await client.get("/metrics", headers={"Accept": "text/plain"})
     assert plain.headers["content-type"].startswith("text/plain")
     assert "trimtab_steps_total 3.0" in plain.text
-    assert "trimtab_api_event_streams 0.0" in plain.text
+    assert "trimtab_api_streams_refused_total 0.0" in plain.text
     assert "trimtab_api_logins_failed_total" in plain.text
     modern = {"Accept": "application/openmetrics-text;version=1.0.0"}
     answer = await client.get("/metrics", headers=modern)
@@ -287,3 +292,24 @@ async def test_a_cause_outside_the_tenant_reads_provider_infrastructure(
     assert [item["id"] for item in listed["items"]] == ["incident-1"]
     others = await get(client_of("acme"), f"/api/v1/incidents?service_id={GLOBEX}")
     assert others["items"] == []
+
+
+async def test_requests_are_accounted_for_by_route(
+    settings: ApiSettings, world: Any, tokens: dict[str, str]
+) -> None:
+    telemetry = Telemetry(CollectorRegistry(), process=False)
+    app = create_app(
+        world, world.submit, settings, telemetry.registry, recorder=telemetry,
+        now_ns=lambda: int(world.now_ns),
+    )  # fmt: skip
+    headers = {"Authorization": f"Bearer {tokens['noc']}"}
+    transport = httpx2.ASGITransport(app)
+    base = "http://trimtab.test"
+    async with httpx2.AsyncClient(transport=transport, base_url=base, headers=headers) as client:
+        for path in (f"/api/v1/services/{ACME}", f"/api/v1/services/{GLOBEX}", "/nowhere"):
+            await client.get(path)
+        text = (await client.get("/metrics")).text
+    labels = 'method="GET",route="/api/v1/services/{service_id:path}",status="200"'
+    assert f"trimtab_api_requests_total{{{labels}}} 2.0" in text
+    assert 'route="none",status="404"} 1.0' in text
+    assert ACME not in "".join(re.findall("trimtab_api_.*", text))
