@@ -43,18 +43,6 @@ KINDS = (
     "tick", "tick", "tick", "fault", "fault", "service", "calm", "result", "result", "command",
     "approve",
 )  # fmt: skip
-    "tick",
-    "tick",
-    "tick",
-    "fault",
-    "fault",
-    "service",
-    "calm",
-    "result",
-    "result",
-    "command",
-    "approve",
-)
 SPANS = (0.25, 1.0, 1.0, 4.0, 20.0)
 SEEDS = range(60)
 STEPS_EACH = 80
