@@ -67,12 +67,12 @@ def _process(board: builders.Dashboard) -> builders.Dashboard:
         )
         .with_panel(
             lines(
-                "Queues",
-                "Items that wait; what a full queue lost is counted below zero.",
+                "Behind the loop",
+                "Frames of the journal that the read model has yet to take in, and turns that it lost.",
                 [
-                    ("max by (queue) (trimtab_queue_depth)", "{{queue}}"),
+                    ("max(trimtab_store_lag_frames)", "read model"),
                     (
-                        f"-1 * sum by (queue) (increase(trimtab_queue_dropped_total{rate}))",
+                        f"sum by (queue) (increase(trimtab_queue_dropped_total{rate}))",
                         "lost: {{queue}}",
                     ),
                 ],

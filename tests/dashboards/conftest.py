@@ -94,10 +94,11 @@ class ScriptedLoop:
         self.telemetry.reading(Reading("prometheus/vnf", batch), now)
         for machine in ("assessor", "correlator", "decider"):
             self.telemetry.step(machine, 0.001, now)
-        self.telemetry.journal_appended(3, 500)
+        self.telemetry.journal_appended(500)
         self.telemetry.journal_synced(0.002)
         self.telemetry.journal_size(self.turns * 500)
-        self.telemetry.queue("inputs", 2)
+        self.telemetry.store_lag(2)
+        self.telemetry.queue_dropped("derivation", 0)
 
     def _analysis(self, context: Context, now: int) -> list[Any]:
         service, vnfc = "acme/service/vpn", "provider/vnfc/fw-0"

@@ -267,14 +267,14 @@ def test_a_reading_with_gaps_and_refusals(
 def test_the_edges_report_by_typed_methods(
     telemetry: Telemetry, value: Callable[..., float | None]
 ) -> None:
-    telemetry.scrape("prometheus/vnf", 0.1, "timeout")
-    telemetry.late("prometheus/vnf", 4)
+    telemetry.unused("late", 4)
     telemetry.step("assessor", 0.001, 5_000_000_000)
     telemetry.tick_missed("overlap")
     telemetry.series(12)
     telemetry.queue("inputs", 3)
     telemetry.queue_dropped("inputs")
-    telemetry.journal_appended(2, 100)
+    telemetry.journal_appended(100)
+    telemetry.store_lag(7)
     telemetry.journal_synced(0.002)
     telemetry.journal_size(4096)
     telemetry.journal_unwritable(True)
@@ -284,8 +284,8 @@ def test_the_edges_report_by_typed_methods(
     telemetry.sink_failed("influx")
     telemetry.api_request("GET", "/services/{id}", 200, 0.01)
     telemetry.api_streams(2)
-    assert value("trimtab_scrape_errors_total", collector="prometheus/vnf", reason="timeout") == 1
-    assert value("trimtab_ingest_samples_late_total", source="prometheus/vnf") == 4
+    assert value("trimtab_ingest_samples_unused_total", reason="late") == 4
+    assert value("trimtab_store_lag_frames") == 7
     assert value("trimtab_loop_step_duration_seconds_count", machine="assessor") == 1
     assert value("trimtab_loop_last_step_timestamp_seconds") == 5
     assert value("trimtab_loop_ticks_missed_total", reason="overlap") == 1
@@ -322,3 +322,23 @@ def test_an_undeclared_name_is_a_bug(telemetry: Telemetry) -> None:
         telemetry.count("trimtab_nonsense_total", 1)
     with pytest.raises(ValueError, match="label"):
         telemetry.gauge("trimtab_queue_depth", 1, "a", "b")
+
+
+def test_a_total_kept_elsewhere_only_rises(
+    telemetry: Telemetry, value: Callable[..., float | None]
+) -> None:
+    for total in (5, 5, 8, 2, 3):  # at 2 it began anew
+        telemetry.unused("late", total)
+    assert value("trimtab_ingest_samples_unused_total", reason="late") == 11
+
+
+def test_a_watch_is_asked_before_each_exposition(telemetry: Telemetry) -> None:
+    asked = []
+
+    def read() -> None:
+        asked.append(1)
+        telemetry.series(len(asked))
+
+    telemetry.watch(read)
+    assert b"trimtab_loop_series 1.0" in telemetry.exposition()[0]
+    assert b"trimtab_loop_series 2.0" in telemetry.exposition()[0]

@@ -1,5 +1,7 @@
 """Counters, gauges and histograms by their declared names, with a limit on the series of each."""
 
+from collections.abc import Callable, Iterable
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -9,10 +11,24 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric as PrometheusMetric
+from prometheus_client.registry import Collector
 
 from trimtab.telemetry.table import METRICS, Metric, MetricKind
 
 LABEL_SETS_PER_METRIC_MAX = 5_000
+
+
+class _Watches(Collector):
+    """Run the watches; has no metrics of its own."""
+
+    def __init__(self, watches: list[Callable[[], None]]) -> None:
+        self._watches = watches
+
+    def collect(self) -> Iterable[PrometheusMetric]:
+        for watch in self._watches:
+            watch()
+        return ()
 
 
 class Instruments:
@@ -23,6 +39,10 @@ class Instruments:
     """
 
     def __init__(self, registry: CollectorRegistry, process: bool = True) -> None:
+        self._watches: list[Callable[[], None]] = []
+        self._totals: dict[tuple[str, tuple[str, ...]], float] = {}
+        # First in the registry, so that every exposition asks the watches before it reads a value.
+        registry.register(_Watches(self._watches))
         # A `_created` beside each counter doubles what is stored and is used by nothing here.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
@@ -65,6 +85,16 @@ class Instruments:
         counter = self._counters[name]
         if self._admit(name, labels):
             (counter.labels(*labels) if labels else counter).inc(amount)
+
+    def total(self, name: str, value: float, *labels: str) -> None:
+        """Raise a counter to a total that somebody else keeps; one that fell back began anew."""
+        before = self._totals.get((name, labels), 0.0)
+        self._totals[name, labels] = value
+        self.count(name, value - before if value >= before else value, *labels)
+
+    def watch(self, read: Callable[[], None]) -> None:
+        """Have `read` called before each exposition: it sets what is cheaper to ask for than to report."""
+        self._watches.append(read)
 
     def gauge(self, name: str, value: float | None, *labels: str) -> None:
         """Set a gauge; None takes the series out of the exposition: nothing is known of it."""

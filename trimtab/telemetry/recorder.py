@@ -95,15 +95,9 @@ class Telemetry(Instruments):
         """Count samples that were turned away."""
         self.count("trimtab_ingest_samples_refused_total", samples, source, reason)
 
-    def late(self, source: str, samples: int) -> None:
-        """Count samples behind the watermark: they go to the history and cause no action."""
-        self.count("trimtab_ingest_samples_late_total", samples, source)
-
-    def scrape(self, collector: str, seconds: float, error: str | None = None) -> None:
-        """Account for a scrape; `error` is the reason of its failure, from a short list."""
-        self.time("trimtab_scrape_duration_seconds", seconds, collector)
-        if error is not None:
-            self.count("trimtab_scrape_errors_total", 1, collector, error)
+    def unused(self, reason: str, samples: int) -> None:
+        """Show how many samples led to nothing so far, by the reason."""
+        self.total("trimtab_ingest_samples_unused_total", samples, reason)
 
     # The loop
 
@@ -136,9 +130,8 @@ class Telemetry(Instruments):
 
     # The journal
 
-    def journal_appended(self, frames: int, size_bytes: int) -> None:
-        """Account for frames appended."""
-        self.count("trimtab_journal_frames_total", frames)
+    def journal_appended(self, size_bytes: int) -> None:
+        """Account for bytes appended."""
         self.count("trimtab_journal_written_bytes_total", size_bytes)
 
     def journal_synced(self, seconds: float) -> None:
@@ -148,6 +141,10 @@ class Telemetry(Instruments):
     def journal_size(self, size_bytes: int) -> None:
         """Show the journal's size on disk."""
         self.gauge("trimtab_journal_size_bytes", size_bytes)
+
+    def store_lag(self, frames: int) -> None:
+        """Show how far the read model is behind the journal."""
+        self.gauge("trimtab_store_lag_frames", frames)
 
     def journal_unwritable(self, unwritable: bool) -> None:
         """Show whether the journal can't be written now."""
@@ -172,10 +169,14 @@ class Telemetry(Instruments):
         """Count a write that failed; it may have been tried again."""
         self.count("trimtab_sink_errors_total", 1, sink)
 
-    def api_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Account for an API request; `route` is the template, never the path with its ids."""
+    def api_request(self, method: str, route: str, status: int, seconds: float | None) -> None:
+        """Account for an API request; `route` is the template, never the path with its ids.
+
+        `seconds` None: it was a stream, which lasts as long as its reader likes.
+        """
         self.count("trimtab_api_requests_total", 1, method, route, str(status))
-        self.time("trimtab_api_request_duration_seconds", seconds, route)
+        if seconds is not None:
+            self.time("trimtab_api_request_duration_seconds", seconds, route)
 
     def api_streams(self, open_streams: int) -> None:
         """Show how many event streams are open."""

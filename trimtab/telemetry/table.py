@@ -51,11 +51,10 @@ METRICS: tuple[Metric, ...] = (
     # Monitoring
     _counter("trimtab_ingest_samples_total", "samples", "Samples journaled.", "source"),
     _counter("trimtab_ingest_samples_refused_total", "samples", "Samples turned away.", "source reason"),
-    _counter("trimtab_ingest_samples_late_total", "samples", "Samples behind the watermark.", "source"),
+    _counter("trimtab_ingest_samples_unused_total", "samples",
+             "Samples that led to nothing: late, from the future, of no object, over a limit.", "reason"),
     _counter("trimtab_ingest_gaps_total", "gaps", "Times a source gave nothing when due.", "source reason"),
     _gauge("trimtab_ingest_last_reading_timestamp_seconds", "seconds", "Last reading's arrival.", "source"),
-    _timing("trimtab_scrape_duration_seconds", "Duration of a scrape.", "collector", SLOW_BUCKETS),
-    _counter("trimtab_scrape_errors_total", "scrapes", "Scrapes that failed.", "collector reason"),
     # The loop
     _counter("trimtab_loop_steps_total", "steps", "Steps of a machine.", "machine"),
     _timing("trimtab_loop_step_duration_seconds", "Duration of a step.", "machine", FAST_BUCKETS),
@@ -71,10 +70,10 @@ METRICS: tuple[Metric, ...] = (
              "applied"),
     # The journal
     _counter("trimtab_journal_written_bytes_total", "bytes", "Bytes appended to the journal."),
-    _counter("trimtab_journal_frames_total", "frames", "Frames appended to the journal."),
     _timing("trimtab_journal_sync_duration_seconds", "Duration of a group commit.", "", FAST_BUCKETS),
     _gauge("trimtab_journal_size_bytes", "bytes", "Size of the journal on disk."),
     _gauge("trimtab_journal_unwritable", "state", "1 while the journal can't be written: nothing is done."),
+    _gauge("trimtab_store_lag_frames", "frames", "Journal frames that the read model has yet to take in."),
     # Analysis
     _gauge("trimtab_kpi_value", "of the KPI", "Last value of a KPI, in the unit of its label.",
            "tenant object kpi unit"),
