@@ -177,7 +177,7 @@ class _Reader:
             )
         self._at += 2
         self._depth += 1
-        if name not in MACROS:
+        if name not in MACROS and (name in FUNCTIONS or self._peek(1) != ","):
             return
         bound = self._peek(0)
         if self._peek(1) == ",":

@@ -67,6 +67,11 @@ def _complaint(model: type[BaseModel], part: Any, detail: ErrorDetails) -> Compl
         choices = _choices(_hint_at(model, detail["loc"]))
         mend = did_you_mean(str(value), choices, "choices") if choices else "see the documentation"
         return Complaint(path, f"`{shown(value)}` is not a choice for `{last}`", mend)
+    if kind in _WANTED and not path:
+        return Complaint(path, f"the file is {_a(value)}, not {_WANTED[kind][0]}", "fill it in")
+    if kind == "less_than_equal" and last == "format":
+        problem = f"`format` is {shown(value)}, newer than this version reads"
+        return Complaint(path, problem, f"write {context['le']}, or update Trimtab")
     if kind in _WANTED:
         wanted, example = _WANTED[kind]
         return Complaint(path, f"`{last}` is {_a(value)}, not {wanted}", example)
@@ -128,10 +133,9 @@ def _real_path(part: Any, loc: Sequence[str | int]) -> tuple[str | int, ...]:
     """Return the steps of a pydantic location that exist in the data: it also names union members."""
     path: list[str | int] = []
     for step in loc:
-        if isinstance(part, dict) and step in part:
-            part = part[step]
-            path.append(step)
-        elif isinstance(part, list) and isinstance(step, int) and step < len(part):
+        if (isinstance(part, dict) and step in part) or (
+            isinstance(part, list) and isinstance(step, int) and step < len(part)
+        ):
             part = part[step]
             path.append(step)
     return tuple(path)
