@@ -11,7 +11,8 @@ from api.ports import Assurance
 from api.problem import not_found
 from api.responses import ORDERS, READS
 from api.scopes import Principal
-from api.views import AlarmView, ListView, next_cursor
+from api.view import ListView, next_cursor
+from api.views import AlarmView
 from trimtab.domain.alarm import Alarm, AlarmState, PerceivedSeverity
 from trimtab.domain.command import CommandKind
 from trimtab.store.questions import AlarmFilter

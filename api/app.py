@@ -101,15 +101,19 @@ def create_app(
     figures.install(registry, context)
     problem.install(app, error_page)
     openapi.install(app)
+    _wrap(app, context, mounted)
+    return app
+
+
+def _wrap(app: FastAPI, context: ApiContext, mounted: Mapping[str, Mount]) -> None:
     # The last added is the outermost: headers on every answer, then who it is; mounts bound their own bodies.
-    app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
+    app.add_middleware(BodyLimit, bytes_max=context.settings.body_bytes_max)
     app.add_middleware(Mounts, mounts=mounted)
     app.add_middleware(
         Guard,
-        keyring=keyring,
-        sessions=sessions,
+        keyring=context.keyring,
+        sessions=context.sessions,
         mount_scopes={path: mount.scope for path, mount in mounted.items()},
     )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Recording, recorder=context.recorder)
-    return app

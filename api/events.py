@@ -18,6 +18,7 @@ from api.responses import READS
 from api.scopes import Principal
 from api.services import view_of
 from api.sessions import Session
+from api.view import View
 from api.views import (
     ActionView,
     AlarmView,
@@ -27,7 +28,6 @@ from api.views import (
     LoopView,
     NoticeView,
     VerificationView,
-    View,
 )
 from api.visibility import events_for, incident_for
 from trimtab.domain.action import Action

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from api.context import Caller, Source
 from api.problem import not_found
 from api.responses import READS
-from api.views import Time, View, time_or_none
+from api.view import Time, View, time_or_none
 from trimtab.store.questions import ExplainStep
 
 router = APIRouter(prefix="/api/v1/explain", tags=["explain"], responses=READS)

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from api.context import Context, Source
 from api.responses import READS
-from api.views import View
+from api.view import View
 from trimtab.errors import TrimtabError
 
 router = APIRouter(tags=["health"])

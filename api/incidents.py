@@ -8,7 +8,8 @@ from api.context import Caller, Source
 from api.paging import Paging
 from api.problem import not_found
 from api.responses import READS
-from api.views import IncidentView, ListView, next_cursor
+from api.view import ListView, next_cursor
+from api.views import IncidentView
 from api.visibility import incident_for
 from trimtab.domain.incident import IncidentState
 from trimtab.store.questions import IncidentFilter

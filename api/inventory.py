@@ -5,7 +5,8 @@ from fastapi import APIRouter
 from api.context import Caller, Source
 from api.paging import Paging
 from api.responses import READS
-from api.views import ListView, NoticeView, View, next_cursor
+from api.view import ListView, View, next_cursor
+from api.views import NoticeView
 from api.visibility import provider_only
 
 router = APIRouter(prefix="/api/v1", tags=["inventory"], responses=READS)

@@ -7,7 +7,8 @@ from api.orders import Ordering, Orders, OrderView
 from api.ports import Assurance
 from api.responses import ORDERS, READS
 from api.scopes import Principal
-from api.views import LoopView, View
+from api.view import View
+from api.views import LoopView
 from api.visibility import provider_only
 from trimtab.domain.assessment import FulfilmentStatus
 from trimtab.domain.command import CommandKind

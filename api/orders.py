@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.context import Caller, Context
 from api.problem import ApiError
-from api.views import Time, View
+from api.view import Time, View
 from trimtab.domain.command import Command, CommandKind, CommandResult
 from trimtab.domain.identity import content_id
 from trimtab.domain.time import rfc3339

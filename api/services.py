@@ -11,7 +11,8 @@ from api.problem import ApiError, FieldProblem, not_found
 from api.responses import READS
 from api.scopes import Principal
 from api.standing import standing_of
-from api.views import AssessmentView, ListView, ServiceView, Time, View
+from api.view import ListView, Time, View
+from api.views import AssessmentView, ServiceView
 from trimtab.domain.time import NS_PER_SECOND, rfc3339
 from trimtab.store.questions import ServiceState, Span
 

@@ -1,10 +1,6 @@
 """The resources of `/api/v1`, as pydantic models: times are RFC 3339 in UTC, durations seconds, absent is null."""
 
-from typing import Annotated, Generic, TypeVar
-
-from pydantic import BaseModel, ConfigDict, WithJsonSchema
-
-from api.paging import encode_cursor
+from api.view import Time, View, time_or_none
 from trimtab.domain.action import Action
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import Assessment
@@ -15,30 +11,7 @@ from trimtab.domain.input import Notice
 from trimtab.domain.service import ServiceLevelObjective
 from trimtab.domain.time import rfc3339, seconds_from_ns
 from trimtab.domain.verification import Verification
-from trimtab.store.questions import Page, ServiceState
-
-Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
-T = TypeVar("T")
-S = TypeVar("S")
-
-
-class View(BaseModel):
-    """Base of every resource."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-def time_or_none(at_ns: int | None) -> Time | None:
-    """Return RFC 3339, None for an absent time."""
-    return None if at_ns is None else rfc3339(at_ns)
-
-
-class ListView(View, Generic[T]):
-    """A page of a list, newest first. Hand `next` back as `cursor` for the following page."""
-
-    items: list[T]
-    total: int
-    next: str | None = None
+from trimtab.store.questions import ServiceState
 
 
 class AssessmentView(View):
@@ -406,8 +379,3 @@ class LoopView(View):
             changed_by=item.changed_by,
             reason=item.reason,
         )
-
-
-def next_cursor(page: Page[S]) -> str | None:
-    """Return the cursor of the following page, None on the last."""
-    return encode_cursor(page.next) if page.next else None

@@ -15,7 +15,7 @@ from api.context import Caller, Context, Source
 from api.paging import Paging
 from api.scopes import Scope
 from api.sessions import COOKIE
-from api.views import next_cursor
+from api.view import next_cursor
 from api.visibility import provider_only
 from trimtab.store.questions import AlarmFilter
 
