@@ -62,7 +62,7 @@ def _complaint(model: type[BaseModel], part: Any, detail: ErrorDetails) -> Compl
     if kind == "extra_forbidden":
         known = _keys(_hint_at(model, detail["loc"][:-1]))
         mend = did_you_mean(last, known, "known keys")
-        return Complaint((*path, last), f"unknown key `{last}`", mend, of_key=True)
+        return Complaint(path, f"unknown key `{last}`", mend, of_key=True)
     if kind in ("enum", "literal_error"):
         choices = _choices(_hint_at(model, detail["loc"]))
         mend = did_you_mean(str(value), choices, "choices") if choices else "see the documentation"
