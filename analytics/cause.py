@@ -22,6 +22,8 @@ PROCESS_GONE, UNREACHABLE, PRESSURE, OVERLOAD = (
     "pressure",
     "overload",
 )
+# What is gone says so of all that rests on it.
+GONE = frozenset({PROCESS_GONE, UNREACHABLE})
 # Facts about whether something is there at all speak louder than facts about how well it does.
 STRENGTH = {PROCESS_GONE: 1.0, UNREACHABLE: 0.95, PRESSURE: 0.9, "leak": 0.7, OVERLOAD: 0.6}
 OTHER_STRENGTH = 0.6
@@ -83,8 +85,11 @@ def can_explain(cause: Trouble, effect: Trouble, dependencies: Dependencies) -> 
     """
     if dependencies.rests_on(effect.object_id, cause.object_id):
         return not (cause.symptom == PRESSURE and effect.symptom == PROCESS_GONE)
-    gone = cause.symptom in (PROCESS_GONE, UNREACHABLE)
-    return gone and effect.symptom == OVERLOAD and _siblings(cause, effect, dependencies)
+    return (
+        cause.symptom in GONE
+        and effect.symptom == OVERLOAD
+        and _siblings(cause, effect, dependencies)
+    )
 
 
 def _siblings(one: Trouble, other: Trouble, dependencies: Dependencies) -> bool:

@@ -4,12 +4,12 @@ Troubles accumulate; ticks conclude.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from analytics.binding import kind_of
-from analytics.cause import find_causes, is_service, layer_of
+from analytics.cause import GONE, find_causes, is_service, layer_of
 from analytics.topology import Dependencies, edges_of, topology_from, topology_state
 from trimtab.domain import codec
 from trimtab.domain.assessment import FulfilmentStatus, Trouble
@@ -321,8 +321,12 @@ class Correlator:
     def _kpis(self) -> tuple[KpiDefinition, ...]:
         return self.configuration.kpis if self.configuration else ()
 
-    def _unknown(self, troubled: Iterable[str]) -> tuple[str, ...]:
-        """Return the objects beneath the troubled ones of which nothing at all is known."""
+    def _unknown(self, troubled: Mapping[str, Sequence[Trouble]]) -> tuple[str, ...]:
+        """Return the objects beneath the troubled ones of which nothing at all is known.
+
+        The silence of what rests on something that is known to be gone is explained: no link speaks without the
+        router that it ends in.
+        """
         silent: dict[str, int] = {}
         for (name, _), trouble in self.troubles.items():
             if trouble.status is FulfilmentStatus.INDETERMINATE:
@@ -330,10 +334,17 @@ class Correlator:
         if not silent:
             return ()
         below = {name for above in troubled for name in self.dependencies.support_of(above)}
+        gone = [
+            name
+            for name, troubles in troubled.items()
+            if any(item.active and item.symptom in GONE for item in troubles)
+        ]
         return tuple(
             name
             for name in sorted(below & silent.keys())
-            if not is_service(name) and silent[name] >= self._objectives_of(name)
+            if not is_service(name)
+            and silent[name] >= self._objectives_of(name)
+            and not any(self.dependencies.rests_on(name, cause) for cause in gone)
         )
 
     def _objectives_of(self, object_id: str) -> int:

@@ -15,7 +15,7 @@ def edges_of(topology: Topology, services: tuple[Service, ...]) -> set[Edge]:
     """Return every direct dependency, as `Topology.depends_on` has it, with what services say they use."""
     edges = {(service.id, below) for service in services for below in service.uses}
     for (subject, kind), targets in topology.relations.items():
-        if kind in (RelationKind.USES, RelationKind.RUNS_ON):
+        if kind is not RelationKind.PART_OF:
             edges.update((subject, target) for target in targets)
         elif kind is RelationKind.PART_OF:
             edges.update((target, subject) for target in targets)

@@ -3,14 +3,14 @@
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -21,12 +21,15 @@ from trimtab.domain.time import NS_PER_SECOND, rfc3339
 from trimtab.drivers.clock import SystemClock
 from trimtab.drivers.loop import Loop
 from trimtab.drivers.recording import Recording, RecordingMapping, read_recording
-from trimtab.drivers.replay import FaultReview, Replay, Review
+from trimtab.drivers.replay import Replay
+from trimtab.drivers.review import TOP_CAUSES, FaultReview, KindReview, Review, by_kind
 from trimtab.errors import ConfigurationError, Finding
 from trimtab.store.journal import Journal
 
 SYNC_EVERY_TURNS = 256
 PROGRESS_EVERY_TURNS = 100
+COLUMNS_WITHOUT_TERMINAL = 100
+WOULD_HAVE_SHOWN_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +46,33 @@ class ReplayOutcome:
         """Return how many recorded seconds went by in one."""
         return self.recording.span_seconds / self.wall_seconds
 
+    @property
+    def false_alarms_per_day(self) -> float:
+        """Return how many alarms a recorded day were raised where no fault, nor its after-effects, were."""
+        days = self.recording.span_seconds / 86_400
+        return self.review.false_alarms(self.recording) / days if days else 0.0
+
 
 def replay_recording(
     directory: Path, mapping_path: Path, json_path: Path | None, journal_path: Path | None
 ) -> int:
     """Run the command; return its exit code."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = COLUMNS_WITHOUT_TERMINAL
     mapping = read_mapping(mapping_path)
     recording = read_recording(mapping, directory)
+    known = recording.known
     console.print(
-        f"{mapping.name}: {len(recording.value):,} samples of {len(recording.series)} series over"
-        f" {recording.span_seconds / 86_400:.1f} days, {len(recording.faults)} known faults"
+        f"{escape(mapping.name)}: {len(recording.value):,} samples of {len(recording.series)} series over"
+        f" {recording.span_seconds / 86_400:.1f} days, {len(known.faults)} known faults"
     )
     for name, reason in mapping.left_out.items():
-        console.print(f"  left out {name}: {reason}")
+        console.print(f"  left out {escape(name)}: {escape(reason)}")
+    if known.unclear:
+        console.print(
+            f"  left out {len(known.unclear)} faults: their own record says that they were not carried out"
+        )
     outcome = run_replay(
         recording, mapping_path.parent / mapping.configuration, journal_path, console
     )
@@ -86,38 +102,12 @@ def run_replay(
     settings = load_settings(configuration)
     clock = SystemClock()
     review = Review()
-    with ExitStack() as stack:
-        if journal_path is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="trimtab-replay-"))
-            journal_path = Path(folder)
-        journal_path.mkdir(parents=True, exist_ok=True)
-        if any(journal_path.iterdir()):
-            raise ConfigurationError(
-                (
-                    Finding(
-                        str(journal_path),
-                        1,
-                        1,
-                        "the journal's folder is not empty",
-                        "give a new one",
-                    ),
-                )
-            )
-        journal = Journal.open(journal_path)
-        stack.callback(journal.close)
-        replay = Replay(
-            Loop(machines()), journal, recording, (settings.configuration, settings.policies)
-        )
-        bar = stack.enter_context(
-            Progress(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-                TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
-            )
-        )  # fmt: skip
+    turns = 0
+    with _journal(journal_path) as journal, _progress(console) as bar:
         task = bar.add_task("replaying", total=recording.span_seconds)
+        first = (settings.configuration, settings.policies)
         started = clock.monotonic_ns()
-        turns = 0
-        for turn in replay.turns():
+        for turn in Replay(Loop(machines()), journal, recording, first).turns():
             review.take(turn)
             turns += 1
             if turns % SYNC_EVERY_TURNS == 0:
@@ -130,84 +120,149 @@ def run_replay(
     return ReplayOutcome(recording, review, turns, wall)
 
 
+@contextmanager
+def _journal(path: Path | None) -> Iterator[Journal]:
+    """Open a new journal at `path`, or one that is gone afterwards."""
+    with ExitStack() as stack:
+        if path is None:
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trimtab-replay-")))
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            finding = Finding(
+                str(path), 1, 1, "the journal's folder is not empty", "give a new one"
+            )
+            raise ConfigurationError((finding,))
+        journal = Journal.open(path)
+        stack.callback(journal.close)
+        yield journal
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
 def facts(outcome: ReplayOutcome) -> dict[str, Any]:
     """Return the outcome as JSON types."""
     review, recording = outcome.review, outcome.recording
+    faults = review.faults(recording)
     return {
-        "format": 1,
+        "format": 2,
         "recording": recording.name,
         "turns": outcome.turns,
+        "span_seconds": recording.span_seconds,
         "wall_seconds": outcome.wall_seconds,
         "times_real_time": outcome.times_real_time,
         "alarms": len(review.alarms),
         "false_alarms": review.false_alarms(recording),
-        "faults": [_plain(item) for item in review.faults(recording)],
+        "false_alarms_per_day": outcome.false_alarms_per_day,
+        "unclear_faults": len(recording.known.unclear),
+        "kinds": [_kind_facts(item) for item in by_kind(faults)],
+        "faults": [_fault_facts(item) for item in faults],
         "decisions": dict(Counter(f"{d.policy}: {d.outcome}" for d in review.decisions)),
         "actions": [
-            {"kind": a.kind, "target": a.target_id, "at": rfc3339(a.created_at_ns)}
-            for a in review.actions.values()
+            {
+                "kind": action.kind,
+                "target": action.target_id,
+                "at": rfc3339(action.created_at_ns),
+                "carried_out": False,
+                "verdict": review.verdict(action),
+            }
+            for action in review.actions.values()
         ],
-        "verdicts": dict(Counter(str(v.verdict) for v in review.verifications)),
+        "verdicts": dict(Counter(review.verdict(action) for action in review.actions.values())),
     }
 
 
-def _plain(item: FaultReview) -> dict[str, Any]:
+def _kind_facts(item: KindReview) -> dict[str, Any]:
+    return {
+        "kind": item.kind,
+        "runs": item.runs,
+        "noticed": item.noticed,
+        "already_open": item.already_open,
+        "delay_median_seconds": item.delay_median_seconds,
+        "delay_worst_seconds": item.delay_worst_seconds,
+        "placed": item.placed,
+        "cause_first": item.cause_first,
+        f"cause_in_top_{TOP_CAUSES}": item.cause_in_top,
+        "would_have": dict(item.would_have),
+    }
+
+
+def _fault_facts(item: FaultReview) -> dict[str, Any]:
     return {
         "kind": item.fault.kind,
         "place": item.fault.place,
         "detail": item.fault.detail,
         "start": rfc3339(item.fault.start_ns),
+        "end": rfc3339(item.fault.end_ns),
+        "noticed": item.noticed,
         "noticed_at": None if item.noticed_at_ns is None else rfc3339(item.noticed_at_ns),
+        "already_open": item.already_open,
         "delay_seconds": item.delay_seconds,
         "noticed_on": item.noticed_on,
         "cause": item.cause,
         "cause_rank": item.cause_rank,
         "decisions": list(item.decisions),
+        "actions": [
+            {"kind": action.kind, "target": action.target_id, "verdict": verdict}
+            for action, verdict in zip(item.actions, item.verdicts, strict=True)
+        ],
     }
 
 
 def _print(console: Console, outcome: ReplayOutcome) -> None:
     review, recording = outcome.review, outcome.recording
-    faults = review.faults(recording)
+    kinds = by_kind(review.faults(recording))
+    if kinds:
+        _print_kinds(console, kinds)
+    console.print(
+        f"{len(review.alarms)} alarms, {review.false_alarms(recording)} of them where no fault was:"
+        f" {outcome.false_alarms_per_day:.1f} a day"
+    )
+    acting = Counter(f"{action.kind.value}" for action in review.actions.values())
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(acting.items())) or "none"
+    console.print(f"actions recorded, none carried out: {told}")
+    for name, count in sorted(
+        Counter(f"{item.policy}: {item.outcome}" for item in review.decisions).items()
+    ):
+        console.print(f"  decided {name}  {count}")
+    console.print(
+        f"{outcome.turns} turns in {outcome.wall_seconds:.1f} s:"
+        f" {outcome.times_real_time:,.0f} times real time, journal on"
+    )
+
+
+def _print_kinds(console: Console, kinds: list[KindReview]) -> None:
     table = Table(title="Known faults, and what the loop made of them")
+    table.add_column("fault", no_wrap=True)
     for heading in (
-        "fault",
         "runs",
         "noticed",
-        "delay median",
+        "delay: median",
         "worst",
-        "cause at rank 1",
-        "would have",
+        "cause: first",
+        f"top {TOP_CAUSES}",
     ):
-        table.add_column(heading, overflow="fold")
-    for kind in dict.fromkeys(item.fault.kind for item in faults):
-        table.add_row(*_row(kind, [item for item in faults if item.fault.kind == kind]))
+        table.add_column(heading, justify="right", no_wrap=True)
+    for item in kinds:
+        table.add_row(
+            item.kind,
+            str(item.runs),
+            f"{item.noticed} ({item.noticed / item.runs:.0%})",
+            _seconds(item.delay_median_seconds),
+            _seconds(item.delay_worst_seconds),
+            f"{item.cause_first} of {item.placed}" if item.placed else "-",
+            str(item.cause_in_top) if item.placed else "-",
+        )
     console.print(table)
-    console.print(
-        f"{len(review.alarms)} alarms, {review.false_alarms(recording)} of them where no fault is labelled;"
-        f" {len(review.actions)} actions recorded, none carried out"
-    )
-    for name, count in sorted(
-        Counter(f"{d.policy}: {d.outcome}" for d in review.decisions).items()
-    ):
-        console.print(f"  {name}  {count}")
-    console.print(
-        f"{outcome.turns} turns in {outcome.wall_seconds:.1f} s: {outcome.times_real_time:,.0f} times real time,"
-        " journal on"
-    )
+    console.print("What the policies would have done:")
+    for item in kinds:
+        for text, count in item.would_have[:WOULD_HAVE_SHOWN_MAX]:
+            console.print(f"  {item.kind}  {count} x {text}")
 
 
-def _row(kind: str, items: Sequence[FaultReview]) -> list[str]:
-    delays = [item.delay_seconds for item in items if item.delay_seconds is not None]
-    placed = [item for item in items if item.fault.place]
-    first = sum(item.cause_rank == 1 for item in placed)
-    decided = Counter(text for item in items for text in item.decisions).most_common(2)
-    return [
-        kind,
-        str(len(items)),
-        f"{len(delays)} ({len(delays) / len(items):.0%})",
-        f"{median(delays):.0f} s" if delays else "-",
-        f"{max(delays):.0f} s" if delays else "-",
-        f"{first} of {len(placed)}" if placed else "-",
-        "; ".join(f"{text} ({count})" for text, count in decided) or "-",
-    ]
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} s"

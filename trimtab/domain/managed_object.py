@@ -219,10 +219,12 @@ class Topology:
     def depends_on(self, object_id: str) -> tuple[str, ...]:
         """Return the objects whose trouble makes this one suffer directly, sorted.
 
-        A service suffers with the VNFs and links that it uses, a VNF with its VNFCs, a VNFC with its host.
+        A service suffers with the VNFs and links that it uses, a link with what it connects, a VNF with its VNFCs, a
+        VNFC with its host.
         """
         found = set(self.targets(object_id, RelationKind.USES))
         found.update(self.targets(object_id, RelationKind.RUNS_ON))
+        found.update(self.targets(object_id, RelationKind.CONNECTS))
         found.update(self.subjects(object_id, RelationKind.PART_OF))
         return tuple(sorted(found))
 

@@ -1,68 +1,70 @@
 """Recorded telemetry as inputs: a mapping file says which column is which series, and which label which fault."""
 
 import csv
-import gzip
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from trimtab.domain.input import SeriesAdded
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.series import Series
 from trimtab.domain.time import NS_PER_SECOND, ns_from_seconds
+from trimtab.drivers.known_faults import (
+    FaultEvents,
+    FaultLabels,
+    KnownFaults,
+    Strict,
+    WrittenTime,
+    misfit,
+    open_text,
+    read_events,
+    read_labels,
+)
 from trimtab.errors import ConfigurationError, Finding
 
 ROWS_PER_FILE_MAX = 5_000_000
 COLUMNS_PER_FILE_MAX = 10_000
+FILES_MAX = 1_000
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}; e.g. (?P<vnf>[^+]+)") from error
+    return text
 
 
-class TimeColumn(_Strict):
-    """Where a row's time stands and how it is written (strptime), with the offset of its zone from UTC."""
+class TimeColumn(WrittenTime):
+    """Where a row's time stands, and how it is written."""
 
     column: str
-    format: str = "%Y-%m-%d %H:%M:%S"
-    utc_offset_hours: float = 0.0
 
 
-class RecordedFile(_Strict):
+class RecordedFile(Strict):
     """One table: each column that `columns` (a regex) fully matches is a series, its named groups the labels."""
 
     path: str
-    series: str
-    columns: str
-    scale: float = 1.0
-    delimiter: str = "\t"
+    series: str = Field(min_length=1)
+    columns: Annotated[str, AfterValidator(_regex)]
+    scale: float = Field(default=1.0, allow_inf_nan=False)
+    delimiter: str = Field(default="\t", min_length=1, max_length=1)
     labels: dict[str, str] = Field(default_factory=dict)
 
 
-class FaultLabels(_Strict):
-    """Where the known faults stand: rows whose `kind_column` maps to a name, joined to runs."""
-
-    path: str
-    kind_column: str
-    kinds: dict[str, str]
-    object_column: str = ""
-    detail_column: str = ""
-    delimiter: str = "\t"
-    join_within_seconds: float = 90.0
-
-
-class RecordingMapping(_Strict):
-    """A mapping file: format, the recording's rhythm, its files and its labels.
+class RecordingMapping(Strict):
+    """A mapping file: format, the recording's rhythm, its files, and which faults it is known to hold.
 
     `configuration` is a trimtab.yaml beside it with services, KPIs, objectives, bindings and policies. `left_out`
-    names files that are not to be read, each with the reason.
+    names files that are not to be read, each with the reason. Known faults stand in a table of labelled instants
+    (`faults`) or in a log of events (`fault_events`). For `settle_seconds` after a fault the network recovers: what
+    is raised then is no false alarm.
     """
 
     format: int = Field(ge=1, le=1)
@@ -70,20 +72,17 @@ class RecordingMapping(_Strict):
     configuration: str
     time: TimeColumn
     granularity_seconds: float = Field(gt=0)
-    files: list[RecordedFile] = Field(min_length=1)
+    files: list[RecordedFile] = Field(min_length=1, max_length=FILES_MAX)
     faults: FaultLabels | None = None
+    fault_events: FaultEvents | None = None
+    settle_seconds: float = Field(default=0.0, ge=0)
     left_out: dict[str, str] = Field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True)
-class KnownFault:
-    """A labelled fault: what, where (as the recording names it), from when to when."""
-
-    kind: str
-    place: str
-    detail: str
-    start_ns: int
-    end_ns: int
+    @model_validator(mode="after")
+    def _one_truth(self) -> "RecordingMapping":
+        if self.faults is not None and self.fault_events is not None:
+            raise ValueError("known faults have one source; give `faults` or `fault_events`")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,8 @@ class Recording:
     series_id: npt.NDArray[np.int32]
     time_ns: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]
-    faults: tuple[KnownFault, ...]
+    known: KnownFaults
+    settle_ns: int
 
     @property
     def span_seconds(self) -> float:
@@ -125,9 +125,10 @@ class Recording:
 def read_recording(mapping: RecordingMapping, directory: Path) -> Recording:
     """Read every file of the mapping. Raises ConfigurationError with the file, line and mend when one does not fit."""
     known: dict[Series, int] = {}
+    read_time = _Clock(mapping.time)
     columns: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
     for item in mapping.files:
-        columns.append(_read_table(mapping.time, item, directory / item.path, known))
+        columns.append(_read_table(read_time, item, directory / item.path, known))
     series_id = np.concatenate([column[0] for column in columns])
     time_ns = np.concatenate([column[1] for column in columns])
     value = np.concatenate([column[2] for column in columns])
@@ -136,7 +137,6 @@ def read_recording(mapping: RecordingMapping, directory: Path) -> Recording:
             (Finding(str(directory), 1, 1, "no sample was found", "check the columns' regexes"),)
         )
     order = np.lexsort((series_id, time_ns))
-    faults = _read_faults(mapping, directory) if mapping.faults else ()
     return Recording(
         mapping.name,
         ns_from_seconds(mapping.granularity_seconds),
@@ -144,41 +144,24 @@ def read_recording(mapping: RecordingMapping, directory: Path) -> Recording:
         series_id[order],
         time_ns[order],
         value[order],
-        faults,
+        _known_faults(mapping, directory),
+        ns_from_seconds(mapping.settle_seconds),
     )
 
 
-def _open(path: Path) -> IO[str]:
-    try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8", newline="")
-        return path.open(encoding="utf-8", newline="")
-    except OSError as error:
-        raise ConfigurationError(
-            (
-                Finding(
-                    str(path),
-                    1,
-                    1,
-                    f"can't be read: {error.strerror}",
-                    "give the recording's folder",
-                ),
-            )
-        ) from error
+class _Clock:
+    """Read times; every table of a recording tells mostly the same ones."""
 
-
-def _time_reader(time: TimeColumn) -> "_TimeReader":
-    return _TimeReader(time.format, ns_from_seconds(time.utc_offset_hours * 3_600))
-
-
-@dataclass(frozen=True, slots=True)
-class _TimeReader:
-    format: str
-    offset_ns: int
+    def __init__(self, time: TimeColumn) -> None:
+        self.time = time
+        self.column = time.column
+        self._seen: dict[str, int] = {}
 
     def __call__(self, text: str) -> int:
-        moment = datetime.strptime(text, self.format).replace(tzinfo=UTC)
-        return int(moment.timestamp()) * NS_PER_SECOND - self.offset_ns
+        found = self._seen.get(text)
+        if found is None:
+            found = self._seen[text] = self.time.read(text)
+        return found
 
 
 def _series_of_columns(
@@ -195,89 +178,48 @@ def _series_of_columns(
 
 
 def _read_table(
-    time: TimeColumn, item: RecordedFile, path: Path, known: dict[Series, int]
+    time: _Clock, item: RecordedFile, path: Path, known: dict[Series, int]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    read_time = _time_reader(time)
     ids: list[int] = []
     times: list[int] = []
     values: list[float] = []
-    with _open(path) as handle:
+    with open_text(path) as handle:
         rows = csv.reader(handle, delimiter=item.delimiter)
         head = next(rows, [])
         if time.column not in head:
-            raise ConfigurationError(
-                (
-                    Finding(
-                        str(path), 1, 1, f"has no column {time.column!r}", f"columns: {head[:8]}"
-                    ),
-                )
-            )
+            raise misfit(path, 1, f"has no column {time.column!r}", f"columns: {head[:8]}")
         at = head.index(time.column)
         wanted = [(p, n) for p, n in _series_of_columns(item, head, known) if p != at]
+        if not wanted:
+            mend = f"match one of {[name for name in head if name != time.column][:8]}"
+            raise misfit(path, 1, f"no column matches {item.columns!r}", mend)
         for number, row in enumerate(rows, start=2):
             if number > ROWS_PER_FILE_MAX:
-                raise _too_long(path, number)
+                raise misfit(path, number, f"over {ROWS_PER_FILE_MAX} rows", "split the recording")
             try:
-                moment = read_time(row[at])
+                moment = time(row[at])
                 for position, series_id in wanted:
                     if row[position]:  # an empty cell is an absent sample: never zero, never a clue
-                        values.append(float(row[position]) * item.scale)
+                        values.append(float(row[position]))
                         ids.append(series_id)
                         times.append(moment)
             except (ValueError, IndexError) as error:
-                raise ConfigurationError(
-                    (Finding(str(path), number, 1, f"does not fit the mapping: {error}",
-                             "mend the row, or the mapping's time format and columns"),)
-                ) from error  # fmt: skip
-    present = np.isfinite(np.array(values, dtype=np.float64))
+                mend = "mend the row, or the mapping's time format and columns"
+                raise misfit(path, number, f"does not fit the mapping: {error}", mend) from error
+    scaled = np.array(values, dtype=np.float64) * item.scale
+    present = np.isfinite(scaled)
     return (
         np.array(ids, dtype=np.int32)[present],
         np.array(times, dtype=np.int64)[present],
-        np.array(values, dtype=np.float64)[present],
+        scaled[present],
     )
 
 
-def _too_long(path: Path, number: int) -> ConfigurationError:
-    return ConfigurationError(
-        (
-            Finding(
-                str(path), number, 1, f"more than {ROWS_PER_FILE_MAX} rows", "split the recording"
-            ),
-        )
-    )
-
-
-def _read_faults(mapping: RecordingMapping, directory: Path) -> tuple[KnownFault, ...]:
-    labels = mapping.faults
-    if labels is None:
-        return ()
-    read_time = _time_reader(mapping.time)
-    granularity_ns = ns_from_seconds(mapping.granularity_seconds)
-    marked: list[tuple[int, str, str, str]] = []
-    with _open(directory / labels.path) as handle:
-        for row in csv.DictReader(handle, delimiter=labels.delimiter):
-            kind = labels.kinds.get(row[labels.kind_column])
-            if kind is not None:
-                moment = read_time(row[mapping.time.column])
-                marked.append(
-                    (
-                        moment,
-                        kind,
-                        _cell(row, labels.object_column),
-                        _cell(row, labels.detail_column),
-                    )
-                )
-    join_ns = ns_from_seconds(labels.join_within_seconds)
-    faults: list[KnownFault] = []
-    for moment, kind, place, detail in sorted(marked):
-        last = faults[-1] if faults else None
-        same = last is not None and (last.kind, last.place, last.detail) == (kind, place, detail)
-        if last is not None and same and moment - last.end_ns <= join_ns - granularity_ns:
-            faults[-1] = KnownFault(kind, place, detail, last.start_ns, moment + granularity_ns)
-        else:
-            faults.append(KnownFault(kind, place, detail, moment, moment + granularity_ns))
-    return tuple(faults)
-
-
-def _cell(row: Mapping[str, str | None], column: str) -> str:
-    return (row.get(column) or "") if column else ""
+def _known_faults(mapping: RecordingMapping, directory: Path) -> KnownFaults:
+    if mapping.fault_events is not None:
+        return read_events(mapping.fault_events, directory)
+    if mapping.faults is not None:
+        granularity_ns = ns_from_seconds(mapping.granularity_seconds)
+        time = mapping.time
+        return read_labels(mapping.faults, time, time.column, granularity_ns, directory)
+    return KnownFaults()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from trimtab.domain.series import Series
+from trimtab.drivers.known_faults import FaultLabels
 from trimtab.drivers.recording import (
-    FaultLabels,
     RecordedFile,
     RecordingMapping,
     TimeColumn,
@@ -69,7 +69,7 @@ def test_joins_labelled_minutes_to_runs(tmp_path: Path) -> None:
     labels = FaultLabels(
         path="failure.tsv.gz", kind_column="status", kinds={"3.0": "down"}, object_column="node"
     )
-    faults = read_recording(a_mapping(faults=labels), tmp_path).faults
+    faults = read_recording(a_mapping(faults=labels), tmp_path).known.faults
     assert [(fault.kind, fault.place, fault.end_ns - fault.start_ns) for fault in faults] == [
         ("down", "fw", 2 * MINUTE_NS),
         ("down", "fw", MINUTE_NS),
