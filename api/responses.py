@@ -5,6 +5,7 @@ from typing import Any
 from api.problem import Problem
 
 _TEXTS = {
+    400: "The body is not JSON text",
     401: "No credential, or one that is not known",
     403: "The credential lacks the scope, or the CSRF token",
     404: "Not there, or not the caller's",
@@ -22,4 +23,4 @@ def _of(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 READS = _of(401, 403, 404, 422, 500, 503)
-ORDERS = _of(401, 403, 404, 409, 413, 422, 500, 503)
+ORDERS = _of(400, 401, 403, 404, 409, 413, 422, 500, 503)
