@@ -233,7 +233,12 @@ def _trouble(board: builders.Dashboard) -> builders.Dashboard:
             states(
                 "Health of the resources",
                 "Trouble of hosts, VNFs, VNFCs and links, as the correlator sees it.",
-                [("min by (object, symptom) (trimtab_resource_status)", "{{object}}: {{symptom}}")],
+                [
+                    (
+                        f'min by (object, symptom) (trimtab_resource_status{{object=~"{RESOURCES}"}})',
+                        "{{object}}: {{symptom}}",
+                    )
+                ],
                 HEALTH,
                 width=8,
             )

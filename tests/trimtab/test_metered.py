@@ -4,10 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import httpx2
 import pytest
-from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
 from prometheus_client import CollectorRegistry
 
 from trimtab.domain.action import Action, ActionState, Operation
@@ -19,7 +16,7 @@ from trimtab.store.journal import Journal
 from trimtab.store.metered import MeteredStorage
 from trimtab.store.storage import FileStorage
 from trimtab.telemetry import Telemetry
-from trimtab.telemetry.metered import MeteredActuator, MeteredApp, MeteredMachine
+from trimtab.telemetry.metered import MeteredActuator, MeteredMachine
 
 ACTION = Action(
     Context("c", None), "action-1", "d", "i", ActionKind.HEAL, "provider/vnfc/fw-0", "vnfm",
@@ -89,41 +86,6 @@ async def test_an_actuator(telemetry: Telemetry, value: Callable[..., float | No
     assert fake.closed
     assert value("trimtab_actuator_requests_total", actuator="vnfm", outcome="accepted") == 1
     assert value("trimtab_actuator_request_duration_seconds_count", actuator="vnfm") == 1
-
-
-@pytest.mark.anyio
-async def test_an_application(telemetry: Telemetry, value: Callable[..., float | None]) -> None:
-    app = FastAPI()
-    seen: list[float | None] = []
-
-    @app.get("/services/{name}")
-    async def service(name: str) -> str:
-        if name == "broken":
-            raise RuntimeError("a bug")
-        return name
-
-    @app.get("/events")
-    async def events() -> StreamingResponse:
-        async def lines() -> Any:
-            seen.append(value("trimtab_api_streams"))
-            yield "data: 1\n\n"
-
-        return StreamingResponse(lines(), media_type="text/event-stream")
-
-    app.add_middleware(MeteredApp, telemetry=telemetry)
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://trimtab") as client:
-        for path in ("/services/a", "/services/b", "/services/broken", "/events", "/nothing"):
-            await client.get(path)
-    route = {"method": "GET", "route": "/services/{name}"}
-    assert value("trimtab_api_requests_total", **route, status="200") == 2
-    assert value("trimtab_api_requests_total", **route, status="500") == 1
-    assert value("trimtab_api_request_duration_seconds_count", route="/services/{name}") == 3
-    nowhere = {"method": "GET", "route": "unrouted", "status": "404"}
-    assert value("trimtab_api_requests_total", **nowhere) == 1
-    assert seen == [1]
-    assert value("trimtab_api_streams") == 0
-    assert value("trimtab_api_request_duration_seconds_count", route="/events") is None
 
 
 def test_a_journal_on_a_measured_storage(

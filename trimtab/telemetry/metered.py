@@ -1,21 +1,11 @@
-"""Wrappers that measure what they wrap: a machine, an actuator, the HTTP application. Neither side knows."""
+"""Wrappers that measure what they wrap: a machine, an actuator. Neither side knows."""
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, ClassVar, Protocol
 
 from trimtab.domain.action import Action, Operation
 from trimtab.ports import Actuator, Found, Submission
 from trimtab.telemetry.recorder import Telemetry
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-UNROUTED = "unrouted"
-STREAM_TYPE = b"text/event-stream"
 
 
 class _Stepped(Protocol):
@@ -73,45 +63,3 @@ class MeteredActuator:
     async def close(self) -> None:
         """Close the actuator inside."""
         await self.actuator.close()
-
-
-class MeteredApp:
-    """ASGI middleware: requests by route template and status, their duration, and the event streams open now."""
-
-    def __init__(self, app: Asgi, telemetry: Telemetry) -> None:
-        self._app = app
-        self._telemetry = telemetry
-        self._streams = 0
-        telemetry.api_streams(0)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and account for it when it is over."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begin = time.perf_counter()
-        status, streaming = 500, False  # what the server answers when the application breaks
-
-        async def watched(message: Message) -> None:
-            nonlocal status, streaming
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                kinds = [value for name, value in message["headers"] if name == b"content-type"]
-                if kinds and kinds[0].startswith(STREAM_TYPE):
-                    streaming = True
-                    self._open_streams(1)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        finally:
-            route = getattr(scope.get("route"), "path", UNROUTED)
-            # A stream lasts as long as its reader likes: that is no duration of a request.
-            seconds = None if streaming else time.perf_counter() - begin
-            self._telemetry.api_request(scope["method"], route, status, seconds)
-            if streaming:
-                self._open_streams(-1)
-
-    def _open_streams(self, more: int) -> None:
-        self._streams += more
-        self._telemetry.api_streams(self._streams)

@@ -169,14 +169,10 @@ class Telemetry(Instruments):
         """Count a write that failed; it may have been tried again."""
         self.count("trimtab_sink_errors_total", 1, sink)
 
-    def api_request(self, method: str, route: str, status: int, seconds: float | None) -> None:
-        """Account for an API request; `route` is the template, never the path with its ids.
-
-        `seconds` None: it was a stream, which lasts as long as its reader likes.
-        """
+    def api_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Account for an API request; `route` is the template, never the path with its ids."""
         self.count("trimtab_api_requests_total", 1, method, route, str(status))
-        if seconds is not None:
-            self.time("trimtab_api_request_duration_seconds", seconds, route)
+        self.time("trimtab_api_request_duration_seconds", seconds, route)
 
     def api_streams(self, open_streams: int) -> None:
         """Show how many event streams are open."""
