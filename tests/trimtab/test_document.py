@@ -1,11 +1,14 @@
 """The YAML reader: places, and one clear complaint for what is no sane YAML document."""
 
+import re
+
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from trimtab.config.complaint import did_you_mean
 from trimtab.config.document import read_document, validate
 from trimtab.config.duration import format_duration, parse_duration
+from trimtab.config.load import load
 from trimtab.errors import ConfigurationError
 
 SECOND = 1_000_000_000
@@ -117,3 +120,13 @@ def test_a_mend_names_the_nearest_or_all():
     assert did_you_mean("heel", ["heal", "migrate"]) == "did you mean `heal`?"
     assert did_you_mean("xyz", ["heal", "migrate"], "actions") == "actions: heal, migrate"
     assert did_you_mean("xyz", [], "actions") == "there are no actions here"
+
+
+def test_the_documentations_configuration_loads(repo_root, tmp_path):
+    text = (repo_root / "docs" / "configuration.md").read_text("utf-8")
+    block = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0]
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "noc.token").write_text("a-long-enough-secret-of-the-noc", "utf-8")
+    (tmp_path / "trimtab.yaml").write_text(block, "utf-8")
+    settings = load(tmp_path / "trimtab.yaml", {}, {}, {})
+    assert [service.id for service in settings.configuration.services] == ["acme/service/vpn"]
