@@ -133,12 +133,20 @@ def _real_path(part: Any, loc: Sequence[str | int]) -> tuple[str | int, ...]:
     """Return the steps of a pydantic location that exist in the data: it also names union members."""
     path: list[str | int] = []
     for step in loc:
-        if (isinstance(part, dict) and step in part) or (
-            isinstance(part, list) and isinstance(step, int) and step < len(part)
-        ):
-            part = part[step]
+        inside = _inside(part, step)
+        if inside is not None:
+            part = inside[0]
             path.append(step)
     return tuple(path)
+
+
+def _inside(part: Any, step: str | int) -> tuple[Any] | None:
+    """Return, in a tuple, what stands at one step into plain data; None when there is no such step."""
+    if isinstance(part, dict):
+        return (part[step],) if step in part else None
+    if isinstance(part, list) and isinstance(step, int) and step < len(part):
+        return (part[step],)
+    return None
 
 
 def _hint_at(hint: Any, loc: Sequence[str | int]) -> Any:
