@@ -6,6 +6,7 @@ Besides, the account at the end of a run: seconds by suite, and which tests were
 import os
 import socket
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,10 @@ def free_port() -> int:
     return _free_port()
 
 
-@pytest.fixture(scope="module")
-def module_port() -> int:
-    """Return such a port for a server that lives as long as the module's tests."""
-    return _free_port()
+@pytest.fixture(scope="session")
+def module_port_of() -> Callable[[], int]:
+    """Return a maker of such ports, for servers that outlive a test."""
+    return _free_port
 
 
 @pytest.fixture(scope="session")

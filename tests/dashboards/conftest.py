@@ -5,6 +5,7 @@ served on the loopback), so that the dashboards are tested without the lab; a te
 """
 
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -36,7 +37,7 @@ from trimtab.domain.verification import Verdict, Verification
 from trimtab.ports import Reading
 from trimtab.telemetry import Telemetry
 
-READY_WITHIN_SECONDS = 30.0
+READY_WITHIN_SECONDS = 90.0
 SCRAPES_MIN = 4
 
 
@@ -145,6 +146,96 @@ class ScriptedLoop:
         ]  # fmt: skip
 
 
+FOLDER = Path(__file__).resolve().parent.parent.parent / "dashboards" / "json"
+
+# What Grafana fills in, as the tests fill it in. The interval spans the whole run.
+FILLED_IN = {
+    "$__rate_interval": "15m",
+    "$tenant": ".*",
+    "$service": ".*",
+    "$kpi": ".*",
+}
+
+
+class Board:
+    """A committed dashboard and the queries in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.stem
+        self.plain: dict[str, Any] = json.loads(path.read_text("utf-8"))
+
+    def panels(self) -> list[dict[str, Any]]:
+        """Return the panels that show something."""
+        return [panel for panel in self.plain["panels"] if panel["type"] != "row"]
+
+    def targets(self) -> list[tuple[str, str]]:
+        """Return (where, PromQL) of every query of the panels and annotations."""
+        found = [
+            (f"{panel['title']} {target['refId']}", target["expr"])
+            for panel in self.panels()
+            for target in panel["targets"]
+        ]
+        annotations = self.plain["annotations"]["list"]
+        return found + [(f"annotation {item['name']}", item["expr"]) for item in annotations]
+
+    def label_values(self) -> list[tuple[str, str, str]]:
+        """Return (variable, selector, label) of every variable that asks for label values."""
+        found = []
+        for variable in self.plain["templating"]["list"]:
+            if variable["type"] == "query":
+                match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+                assert match, variable
+                found.append((variable["name"], match[1], match[2]))
+        return found
+
+
+BOARDS = [Board(path) for path in sorted(FOLDER.glob("*.json"))]
+
+
+@pytest.fixture(params=BOARDS, ids=lambda board: board.name)
+def board(request: pytest.FixtureRequest) -> Board:
+    """Return each committed dashboard in turn."""
+    found: Board = request.param
+    return found
+
+
+def _filled_in(expression: str) -> str:
+    for name, value in FILLED_IN.items():
+        expression = expression.replace(name, value)
+    assert "$" not in expression, expression
+    return expression
+
+
+@pytest.fixture(scope="session")
+def unanswered() -> Callable[[RealPrometheus], list[str]]:
+    """Return what finds every query of every dashboard for which a Prometheus has no data."""
+
+    def ask(server: RealPrometheus) -> list[str]:
+        empty = []
+        for item in BOARDS:
+            empty += [
+                f"{where}: {query}"
+                for where, query in item.targets()
+                if not server.series(_filled_in(query))
+            ]
+            empty += [
+                f"variable {name}: {selector}"
+                for name, selector, label in item.label_values()
+                if not server.get(
+                    f"/api/v1/label/{label}/values", **{"match[]": _filled_in(selector)}
+                )
+            ]
+        return empty
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def exposed_at() -> type[Exposed]:
+    """Return what a test module's own `exposed` is made with."""
+    return Exposed
+
+
 @pytest.fixture(scope="module")
 def exposed() -> Iterator[Exposed]:
     """Serve the metrics of a scripted loop that makes one turn a scrape."""
@@ -232,11 +323,11 @@ def _running(folder: Path, exposed: Exposed, port: int) -> Iterator[RealPromethe
 
 @pytest.fixture(scope="module")
 def prometheus(
-    tmp_path_factory: pytest.TempPathFactory, exposed: Exposed, module_port: int
+    tmp_path_factory: pytest.TempPathFactory, exposed: Exposed, module_port_of: Callable[[], int]
 ) -> Iterator[RealPrometheus]:
     """Return a real Prometheus that scraped `exposed` several times."""
     folder = tmp_path_factory.mktemp("prometheus")
-    with _running(folder, exposed, module_port) as server:
+    with _running(folder, exposed, module_port_of()) as server:
         _await(
             server,
             'count_over_time(up{job="trimtab"}[5m]) * on (job) up',
