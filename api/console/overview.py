@@ -12,11 +12,11 @@ from api.scopes import Principal
 from api.standing import standing_of
 from api.visibility import incident_for
 from trimtab.domain.action import TERMINAL, Action, ActionState
-from trimtab.domain.assessment import FulfilmentStatus
+from trimtab.domain.assessment import Assessment, FulfilmentStatus
 from trimtab.domain.control_loop import LoopRunState
 from trimtab.domain.decision import Decision, DecisionOutcome
 from trimtab.domain.incident import Incident, IncidentState
-from trimtab.domain.service import Comparator
+from trimtab.domain.service import Comparator, ServiceLevelObjective
 from trimtab.domain.time import NS_PER_SECOND, rfc3339
 from trimtab.store.questions import (
     ActionFilter,
@@ -58,7 +58,7 @@ class Tile:
     bound_value: float
     at_most: bool
     unit: str
-    suspect: bool
+    remark: str
     since_ns: int | None
     compliance: Label
     budget: str
@@ -166,12 +166,25 @@ async def _tile(
         bound_value=objective.bound,
         at_most=objective.comparator is Comparator.AT_MOST,
         unit=unit,
-        suspect=latest is not None and latest.suspect,
+        remark=_remark(objective, latest),
         since_ns=latest.since_ns if latest else None,
         compliance=STATUS[compliance],
         budget=amount(budget, "ratio") if budget is not None else "",
         first_paint=first_paint,
     )
+
+
+def _remark(objective: ServiceLevelObjective, latest: Assessment | None) -> str:
+    """Say what keeps value and state apart: a change must hold for a while before it counts."""
+    if latest is None or latest.value is None:
+        return ""
+    at_most = objective.comparator is Comparator.AT_MOST
+    within = latest.value <= latest.bound if at_most else latest.value >= latest.bound
+    if not within and latest.observed is FulfilmentStatus.FULFILLED:
+        return "beyond, not yet for long enough"
+    if within and latest.observed is FulfilmentStatus.NOT_FULFILLED:
+        return "within, not yet for long enough"
+    return "suspect" if latest.suspect else ""
 
 
 async def _first_paint(

@@ -10,6 +10,7 @@ from api.console.words import (
     VERDICT,
     VERIFYING,
     Label,
+    amount,
     short,
     spaced,
 )
@@ -28,7 +29,7 @@ from trimtab.store.questions import (
     VerificationFilter,
 )
 
-ENTRIES_MAX = 60
+ENTRIES_MAX = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,13 @@ async def timeline(source: Assurance, principal: Principal) -> list[Entry]:
 def alarm_entries(alarm: Alarm) -> list[Entry]:
     """Return the raising of an alarm and, once it is over, its clearing."""
     name = short(alarm.object_id)
-    severity = SEVERITY[alarm.severity]
-    raised = Label("Alarm", severity.tone if alarm.cleared_at_ns is None else "quiet")
-    entries = [Entry(alarm.raised_at_ns, f"{alarm.id}-raised", "alarm", raised, alarm.text, "")]
+    raised = Label(
+        "Alarm", SEVERITY[alarm.severity].tone if alarm.cleared_at_ns is None else "quiet"
+    )
+    title = f"{spaced(alarm.symptom or alarm.objective)}: {name}"
+    value, bound = amount(alarm.value, alarm.unit), amount(alarm.bound, alarm.unit)
+    detail = f"{value} against a bound of {bound}"
+    entries = [Entry(alarm.raised_at_ns, f"{alarm.id}-raised", "alarm", raised, title, detail)]
     if alarm.cleared_at_ns is not None:
         title = f"{spaced(alarm.objective)} of {name} is within its bound again"
         cleared = Label("Cleared", "good")
@@ -92,7 +97,9 @@ def action_entry(action: Action) -> Entry:
     title = f"{ACTION_KIND[action.kind]} {short(action.target_id)}"
     label = ACTION_STATE[action.state]
     href = f"/decisions/{action.decision_id}"
-    return Entry(action.changed_at_ns, action.id, "action", label, title, action.detail, href)
+    said = action.operation is not None and action.detail == action.operation.state
+    detail = f"via {action.actuator}" if said or not action.detail else action.detail
+    return Entry(action.changed_at_ns, action.id, "action", label, title, detail, href)
 
 
 def verification_entry(item: Verification, decision_id: str) -> Entry:

@@ -11,6 +11,7 @@ import pytest
 from api.console.assets import plotly_path
 from api.console.sparkline import HEIGHT, sparkline
 from api.console.words import amount, span
+from trimtab.domain.assessment import FulfilmentStatus
 
 Client = Callable[[str], httpx2.AsyncClient]
 
@@ -52,8 +53,22 @@ async def test_the_first_paint_needs_no_script_and_no_other_host(client_of: Clie
 
 
 @pytest.mark.anyio
+async def test_a_value_that_its_state_does_not_follow_yet_is_explained(
+    client_of: Client, world: Any
+) -> None:
+    latest = world.assessment_rows["acme/service/acme-vpn", "frame_loss"][-1]
+    world.put(replace(latest, value=0.4, end_ns=latest.end_ns + 1))
+    text = (await client_of("noc").get("/")).text
+    assert "beyond, not yet for long enough" in text
+    world.put(replace(latest, observed=FulfilmentStatus.NOT_FULFILLED, end_ns=latest.end_ns + 2))
+    text = (await client_of("noc").get("/")).text
+    assert "within, not yet for long enough" in text
+
+
+@pytest.mark.anyio
 async def test_what_comes_from_outside_is_escaped(client_of: Client, world: Any) -> None:
-    world.put(replace(world.alarm_rows["alarm-1"], text="<script>alert(1)</script>"))
+    attack = "<script>alert(1)</script>"
+    world.put(replace(world.alarm_rows["alarm-1"], text=attack, symptom=attack))
     for path in ("/", "/alarms"):
         text = (await client_of("noc").get(path)).text
         assert "<script>alert" not in text

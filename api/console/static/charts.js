@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const SPAN_MS = 600000;
+  const SPAN_LEAST_MS = 120000; // a young history is not squeezed into a corner
   const POINTS_MAX = 1200;
   const DRAW_MS = 2000; // drawing costs far more than the figures above the charts, which follow each second
   const SCALES = { seconds: [1000, "ms"], ratio: [100, "%"] };
@@ -45,7 +46,8 @@
     const bad = css("--bad");
     const beyond = chart.atMost ? [chart.bound, top] : [floor, chart.bound];
     const line = (x0, x1, y0, y1, color, dash) => ({ type: "line", x0, x1, y0, y1, line: { color, width: 1, dash }, layer: "below" });
-    const start = serverNow - SPAN_MS;
+    const first = chart.x.length ? chart.x[0] : serverNow;
+    const start = Math.max(serverNow - SPAN_MS, Math.min(first, serverNow - SPAN_LEAST_MS));
     const shapes = [
       { type: "rect", xref: "paper", x0: 0, x1: 1, y0: beyond[0], y1: beyond[1], fillcolor: bad, opacity: 0.07, line: { width: 0 }, layer: "below" },
       { ...line(0, 1, chart.bound, chart.bound, bad, "dash"), xref: "paper", layer: "above", opacity: 0.8 },
@@ -58,7 +60,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false,
       font: { family: getComputedStyle(document.body).fontFamily, color: css("--text") },
       hoverlabel: { bgcolor: css("--surface"), bordercolor: css("--line"), font: { color: css("--text"), size: 12 } },
-      xaxis: { ...axis, type: "date", range: [start, serverNow], tickformat: "%H:%M", dtick: 120000, tick0: 0, showgrid: false, ticks: "outside", ticklen: 3, tickcolor: css("--line") },
+      xaxis: { ...axis, type: "date", range: [start, serverNow], tickformat: "%H:%M", dtick: serverNow - start > 300000 ? 120000 : 60000, tick0: 0, showgrid: false, ticks: "outside", ticklen: 3, tickcolor: css("--line") },
       yaxis: { ...axis, range: [floor, top], nticks: 4, ticksuffix: " " + chart.unit },
     };
   }
