@@ -21,9 +21,12 @@ from collectors.prometheus import PrometheusCollector
 from trimtab import __version__
 from trimtab.app.derive import Derived
 from trimtab.app.evidence import evidence_of
+from trimtab.app.machines import machines
 from trimtab.app.readiness import readiness
 from trimtab.app.settings import AppSettings
 from trimtab.app.standing import Standing, code_version
+from trimtab.domain.incident import IncidentState
+from trimtab.domain.input import Output
 from trimtab.drivers.clock import SteadyClock, SystemClock
 from trimtab.drivers.crashpoint import crasher_from_environment
 from trimtab.drivers.derivation import Derivation
@@ -34,11 +37,17 @@ from trimtab.series import SeriesTable
 from trimtab.store.history import History
 from trimtab.store.influx import InfluxSink, InfluxTarget
 from trimtab.store.journal import Journal
+from trimtab.store.metered import MeteredStorage
+from trimtab.store.questions import AlarmFilter, IncidentFilter, PageRequest
 from trimtab.store.read_model import ReadModel
 from trimtab.store.snapshots import Snapshots
+from trimtab.store.storage import FileStorage
 from trimtab.telemetry import Telemetry
+from trimtab.telemetry.metered import MeteredActuator
 
 log = logging.getLogger("trimtab")
+
+STANDING_MAX = 10_000
 
 
 @dataclass(slots=True)
@@ -70,12 +79,18 @@ async def assemble(settings: AppSettings) -> Assembly:
     """Open the stores, step the journal again, and build what runs."""
     directory = settings.file.directory
     directory.mkdir(parents=True, exist_ok=True)
-    journal = Journal.open(directory / "journal")
     read_model = ReadModel(directory / "read_model.sqlite")
     telemetry = Telemetry(CollectorRegistry(), __version__)
+    telemetry.policies(policy.name for policy in settings.policies.policies)
+    journal_directory = directory / "journal"
+    journal = Journal.open(
+        journal_directory, MeteredStorage(FileStorage(journal_directory), telemetry)
+    )
     influx = influx_sink(settings, telemetry)
     derived = Derived(read_model, History(directory / "history"), influx)
-    standing = Standing(Snapshots(directory / "snapshots"), journal, derived, code_version())
+    standing = Standing(
+        Snapshots(directory / "snapshots"), journal, derived, code_version(), machines(telemetry)
+    )
     recovered = await asyncio.to_thread(standing.recover)
     index = SeriesTable()
     index.restore(recovered.series)
@@ -83,13 +98,15 @@ async def assemble(settings: AppSettings) -> Assembly:
     clock = SteadyClock(SystemClock(), floor_ns=recovered.last_now)
     collectors = make_collectors(settings, index, clock)
     recall(collectors, settings, read_model)
+    telemetry.restore(standing_facts(read_model))
     actuators = make_actuators(settings, clock)
     for actuator in actuators.values():
         if isinstance(actuator, Webhook):
             actuator.explain = lambda action: evidence_of(read_model, action)
     driver = LiveDriver(
         loop=recovered.loop, journal=journal, index=index, clock=clock, collectors=collectors,
-        actuators=actuators, telemetry=telemetry, derivation=Derivation(derived.apply),
+        actuators={name: MeteredActuator(item, telemetry) for name, item in actuators.items()},
+        telemetry=telemetry, derivation=Derivation(derived.apply),
         snapshot=lambda driver: standing.save(driver, index),
         crash=crasher_from_environment(), cadence_seconds=settings.file.cadence_seconds,
         snapshot_every_turns=max(
@@ -100,9 +117,22 @@ async def assemble(settings: AppSettings) -> Assembly:
     assurance = ReadModelAssurance(read_model, lambda: readiness(driver))
     api = create_app(
         assurance, driver.command, api_settings(settings), telemetry.registry, mounts(collectors),
+        recorder=telemetry,
         now_ns=clock.now_ns, monotonic_ns=clock.monotonic_ns,
     )  # fmt: skip
     return Assembly(api, driver, journal, derived, assurance, settings, recovered)
+
+
+def standing_facts(read_model: ReadModel) -> list[Output]:
+    """Return what stood when the process last ended, so that the metrics show it from the start."""
+    page = PageRequest(limit=STANDING_MAX)
+    loop = read_model.loop()
+    return [
+        *read_model.latest_assessments(),
+        *read_model.alarms(AlarmFilter(open_only=True), page).items,
+        *read_model.incidents(IncidentFilter(state=IncidentState.OPEN), page).items,
+        *([loop] if loop else []),
+    ]
 
 
 def api_settings(settings: AppSettings) -> ApiSettings:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab.app.derive import Derived
-from trimtab.app.machines import machines
 from trimtab.domain.codec import from_plain, to_plain
 from trimtab.domain.input import SeriesAdded
 from trimtab.drivers.ledger import ActionLedger
 from trimtab.drivers.live import LiveDriver
-from trimtab.drivers.loop import Loop
+from trimtab.drivers.loop import Loop, Machines
 from trimtab.drivers.recovery import Recovered, recover
 from trimtab.errors import StoreError
 from trimtab.series import SeriesTable
@@ -34,6 +33,7 @@ class Standing:
     journal: Journal
     derived: Derived
     code_version: str
+    machines: Machines
 
     def save(self, driver: LiveDriver, index: SeriesTable) -> None:
         """Write a snapshot of the last turn; a failure costs only a longer replay at the next start."""
@@ -65,9 +65,9 @@ class Standing:
         """Return the loop as the journal leaves it; brings the derived stores up to date on the way."""
         start = self._snapshot()
         if start is None:
-            loop, ledger, from_seq = Loop(machines()), ActionLedger(), 0
+            loop, ledger, from_seq = Loop(self.machines), ActionLedger(), 0
         else:
-            loop = Loop.restore(machines(), start.parts["loop"])
+            loop = Loop.restore(self.machines, start.parts["loop"])
             ledger = ActionLedger.restore(start.parts["ledger"])
             from_seq = start.seq + 1
         found = recover(self.journal, loop, ledger, from_seq=from_seq, derive=self.derived.apply)
