@@ -229,7 +229,7 @@ class Assessor:
                     self.catalogue.table.end(number)
             slot, time, value, flags = slot[~stale], time[~stale], value[~stale], flags[~stale]
         doubt: Bools = (flags & int(SampleFlag.SUSPECT)) != 0
-        for station in self.catalogue.stations.values():
+        for station in self.catalogue.inhabited():
             self.counters.late += station.lane.take(slot, time, value, doubt, self.tick_ns)
 
     def _close_windows(self) -> list[AssessorOutput]:
@@ -241,7 +241,7 @@ class Assessor:
         newest[0] = LONG_AGO
         outputs: list[AssessorOutput] = []
         rounds: list[tuple[Station, Closed, Judged, list[Kpi]]] = []
-        for station in self.catalogue.stations.values():
+        for station in self.catalogue.inhabited():
             lane = station.lane
             limit = lane.due(self.tick_ns, configuration.late_after_ns, newest)
             for closed in lane.close(limit):

@@ -76,6 +76,10 @@ class Catalogue:
         for key in keys:
             self.beats.watch(key.granularity_ns, key.window_ns // key.granularity_ns)
 
+    def inhabited(self) -> list[Station]:
+        """Return the stations that hold any KPI of an object: the library defines more than most sites feed."""
+        return [station for station in self.stations.values() if station.lane.numbers]
+
     def object_number(self, object_id: str) -> int:
         """Return the number of an object."""
         if object_id not in self.object_numbers:
@@ -94,13 +98,17 @@ class Catalogue:
         ]
 
     def expect(self, object_id: str, at_ns: int) -> None:
-        """Let the windows of every objective of an object begin, so that silence is noticed, too."""
+        """Let the windows of every objective of an object begin, so that silence is noticed, too.
+
+        A condition of a kind whose KPI reads only some series (`where`) applies to objects that such series speak
+        of: nothing is expected of the others.
+        """
         kind = kind_of(object_id)
         if kind is None or not self.owns(object_id) or object_id in self.removed:
             return
         for objective in self.objectives_of(object_id, kind):
             definition = self.definitions.get((kind, objective.kpi))
-            if definition is not None:
+            if definition is not None and not (objective.object_id is None and definition.where):
                 number = self.instance(object_id, definition)
                 self.stations[lane_key(definition)].lane.begin(number, at_ns)
 

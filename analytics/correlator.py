@@ -327,12 +327,13 @@ class Correlator:
         The silence of what rests on something that is known to be gone is explained: no link speaks without the
         router that it ends in.
         """
-        silent: dict[str, int] = {}
-        for (name, _), trouble in self.troubles.items():
+        silent: dict[str, set[str]] = {}
+        for (name, objective), trouble in self.troubles.items():
             if trouble.status is FulfilmentStatus.INDETERMINATE:
-                silent[name] = silent.get(name, 0) + 1
+                silent.setdefault(name, set()).add(objective)
         if not silent:
             return ()
+        known = {name for (name, _), trouble in self.troubles.items() if trouble.active}
         below = {name for above in troubled for name in self.dependencies.support_of(above)}
         gone = [
             name
@@ -341,24 +342,24 @@ class Correlator:
         ]
         return tuple(
             name
-            for name in sorted(below & silent.keys())
+            for name in sorted((below & silent.keys()) - known)
             if not is_service(name)
-            and silent[name] >= self._objectives_of(name)
+            and silent[name] >= self._expected_of(name)
             and not any(self.dependencies.rests_on(name, cause) for cause in gone)
         )
 
-    def _objectives_of(self, object_id: str) -> int:
+    def _expected_of(self, object_id: str) -> set[str]:
+        """Return the objectives that an object must answer to, as the assessor expects them."""
         if self.configuration is None:
-            return 0
+            return set()
         kind = kind_of(object_id)
-        measured = {item.name for item in self._kpis() if item.object_kind == kind}
-        return sum(
-            item.kpi in measured
-            and (
-                item.object_id == object_id or (item.object_id is None and item.object_kind == kind)
-            )
+        whole = {item.name: not item.where for item in self._kpis() if item.object_kind == kind}
+        return {
+            item.name
             for item in self.configuration.objectives
-        )
+            if (item.object_id == object_id and item.kpi in whole)
+            or (item.object_id is None and item.object_kind == kind and whole.get(item.kpi, False))
+        }
 
 
 def key_of(trouble: Trouble) -> Key:

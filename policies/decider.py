@@ -22,6 +22,7 @@ from trimtab.domain.control_loop import ControlLoop, LifecyclePhase, LoopRunStat
 from trimtab.domain.decision import DecisionOutcome, GuardResult
 from trimtab.domain.incident import Incident, IncidentState
 from trimtab.domain.input import DeciderInput, DeciderOutput, Numbered, Tick
+from trimtab.domain.kpi import Kpi
 from trimtab.domain.policy import Policy, PolicyMode
 
 
@@ -44,7 +45,10 @@ class Decider:
         """Take inputs in order; return what follows from them."""
         out: list[DeciderOutput] = []
         for item in inputs:
-            out.extend(self._take(item.value))
+            value = item.value
+            # KPI values are by far the most numerous inputs, and few policies read any.
+            if not isinstance(value, Kpi) or self._intake.reads(value):
+                out.extend(self._take(value))
         return out
 
     def snapshot(self) -> bytes:

@@ -32,12 +32,15 @@ class Intake:
         self._kpi_names: set[str] = set()
         self._learn_kpi_names()
 
+    def reads(self, value: Kpi) -> bool:
+        """Return whether some policy reads a KPI: no other is taken in."""
+        return value.name in self._kpi_names
+
     def take(self, scene: Scene, value: DeciderInput) -> bool:
         """Take one input in; True when the inventory changed."""
         match value:
             case Kpi():
-                if value.name in self._kpi_names:
-                    self._put(scene, "kpis", self._state.kpis, value.object_id, value.name, value)
+                self._put(scene, "kpis", self._state.kpis, value.object_id, value.name, value)
             case Assessment():
                 self._assessment(scene, value)
             case Trouble():

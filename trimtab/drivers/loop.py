@@ -138,8 +138,8 @@ def _for_decider(
             ticks.append(Numbered(item.seq, item.value))
         elif not isinstance(item.value, (SampleBatch, SeriesAdded, ClockJump)):
             told.append(Numbered(item.seq, item.value))
-    told.extend(
+    told += [
         Numbered(seq, value) for value in assessed if not isinstance(value, (Notice, CommandResult))
-    )
-    told.extend(Numbered(seq, value) for value in incidents)
+    ]
+    told += [Numbered(seq, value) for value in incidents]
     return [*told, *ticks]
