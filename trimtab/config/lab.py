@@ -76,7 +76,10 @@ def _kpi(name: str, of: str, series: str, statistic: str, unit: str, **more: Any
 
 
 def _kpis() -> list[dict[str, Any]]:
+    forward = {"where": {"direction": "forward"}, "percentile": 95.0}
     return [
+        _kpi("frame_delay_p95", "service", "probe_delay_seconds", "percentile", "seconds", **forward),
+        _kpi("frame_delay_variation", "service", "probe_delay_seconds", "variation", "seconds", **forward),
         _kpi("guest_up", "vnfc", "host_guest_up", "last", "ratio", window="2s"),
         _kpi("reachable", "vnfc", "up", "max", "ratio", window="3s"),
         _kpi("received_rate", "vnfc", "vnf_packets_received_total", "rate", "packets_per_second"),
