@@ -29,6 +29,7 @@ class FaultRow:
     outcome: str | None = None  # how it ended: effective, handed_over, frozen, resolved, timeout
     reason: str | None = None
     sla_seconds_lost: float | None = None
+    sla_seconds_lost_without_loop: float | None = None
 
     def plain(self) -> dict[str, Any]:
         """Return the row as JSON types."""

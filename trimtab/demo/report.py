@@ -67,7 +67,7 @@ class Reporter:
                 row.action or "-",
                 row.verdict or row.outcome or "-",
                 _after(row, row.recovered_at),
-                "-" if row.sla_seconds_lost is None else f"{row.sla_seconds_lost:.0f} s",
+                _lost(row),
             )
         self.console.print(table)
         for service in services:
@@ -77,6 +77,14 @@ class Reporter:
                 f"  {service['id']:32} {service['status']:14}"
                 f" SLA lost {service['sla_seconds_lost']:.0f} s{beside}"
             )
+
+
+def _lost(row: FaultRow) -> str:
+    if row.sla_seconds_lost is None:
+        return "-"
+    without = row.sla_seconds_lost_without_loop
+    beside = "" if without is None else f" (without the loop {without:.0f} s)"
+    return f"{row.sla_seconds_lost:.0f} s{beside}"
 
 
 def _after(row: FaultRow, moment: str | None) -> str:

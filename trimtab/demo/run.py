@@ -7,7 +7,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ QUIET_TIMEOUT_SECONDS = 45.0
 QUIET_SECONDS = 1.0
 PROGRESS_SECONDS = 0.5
 HOST = "127.0.0.1"
+INTERRUPTED = 130
 LASTING = frozenset(
     {"overload", "noisy_host", "link_loss", "leak", "host_death", "silent_collector"}
 )
@@ -62,11 +63,14 @@ class Demo:
     services: list[dict[str, Any]] = field(default_factory=list)
     usage: ProcessUsage = field(default_factory=lambda: ProcessUsage(0.0, 0))
     seconds: float = 0.0
-    schedule: list[tuple[float, float]] = field(default_factory=list)
+    holding: bool = False
+    schedule: list[float] = field(default_factory=list)  # how long each fault lasted, in seconds
     _clock: SystemClock = field(default_factory=SystemClock)
 
-    async def run(self, hold: asyncio.Event | None = None) -> None:
-        """Run the script; fills in `rows` and `services`."""
+    async def run(
+        self, stop: asyncio.Event | None = None, finish: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Run the script, which fills in `rows` and `services`; then `finish`, then hold until `stop` if asked to."""
         async with AsyncExitStack() as stack:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.reporter.say(
@@ -87,10 +91,12 @@ class Demo:
             await self._account(lab, client)
             if loop is not None:
                 self.usage = loop.usage()
-            if hold is not None:
-                self.reporter.table(self.rows, self.services)
+            if finish is not None:
+                await finish()
+            if stop is not None and self.options.hold:
+                self.holding = True
                 self.reporter.say("Holding. Ctrl-C ends it.", "bold")
-                await hold.wait()
+                await stop.wait()
 
     async def _start_loop(
         self, lab: Lab, stack: AsyncExitStack
@@ -136,12 +142,10 @@ class Demo:
         row.target = str(injected["target"])
         begun = self._clock.monotonic_ns()
         if client is None:
-            await asyncio.sleep(
-                self.schedule[number - 1][1] if number <= len(self.schedule) else 20.0
-            )
+            await asyncio.sleep(self.schedule[number - 1])
         else:
             await self._watch(client, number, row)
-        self.schedule.append((0.0, (self._clock.monotonic_ns() - begun) / 1e9))
+            self.schedule.append((self._clock.monotonic_ns() - begun) / 1e9)
         if fault.kind in LASTING:
             await lab.clear(str(injected["id"]))
         if client is not None:
@@ -219,41 +223,46 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> int:
     directory = options.directory or Path(tempfile.mkdtemp(prefix="trimtab-demo-"))
     try:
         demo = Demo(options, reporter, directory / "with-loop")
-        work = asyncio.create_task(_whole(demo, options, directory, stop))
+        work = asyncio.create_task(_whole(demo, directory, stop))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        if not work.done() and not options.hold:
-            work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
-            reporter.say("Stopped; nothing is left running.")
-            return 130
-        if not work.done():
-            done, _ = await asyncio.wait({work}, timeout=READY_TIMEOUT_SECONDS)
-            if not done:
-                work.cancel()
-        await work
-        return 0 if demo.good else 1
+        if work.done() or demo.holding:
+            await work
+            return 0 if demo.good else 1
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+        reporter.say("Stopped; nothing is left running.")
+        return INTERRUPTED
     finally:
         if options.directory is None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _whole(demo: Demo, options: DemoOptions, directory: Path, stop: asyncio.Event) -> None:
-    await demo.run(stop if options.hold else None)
-    if options.compare:
-        demo.reporter.say("The same script without the loop ...", "bold")
-        without = Demo(options, demo.reporter, directory / "without-loop", with_loop=False)
-        without.schedule = list(demo.schedule)
-        await without.run()
-        lost = {service["id"]: service["sla_seconds_lost"] for service in without.services}
-        for service in demo.services:
-            service["sla_seconds_lost_without_loop"] = lost.get(service["id"])
-    if not options.hold:
+async def _whole(demo: Demo, directory: Path, stop: asyncio.Event) -> None:
+    """Run with the loop, and without it beside when asked; tell the facts before holding."""
+
+    async def finish() -> None:
+        if demo.options.compare:
+            await _compare(demo, directory / "without-loop")
         demo.reporter.table(demo.rows, demo.services)
-    if options.json_path is not None:
-        write_json(options.json_path, demo.facts())
+        if demo.options.json_path is not None:
+            write_json(demo.options.json_path, demo.facts())
+
+    await demo.run(stop, finish)
+
+
+async def _compare(demo: Demo, directory: Path) -> None:
+    demo.reporter.say("The same script without the loop ...", "bold")
+    without = Demo(demo.options, demo.reporter, directory, with_loop=False)
+    without.schedule = list(demo.schedule)
+    await without.run()
+    lost = {service["id"]: service["sla_seconds_lost"] for service in without.services}
+    for service in demo.services:
+        service["sla_seconds_lost_without_loop"] = lost.get(service["id"])
+    for row, other in zip(demo.rows, without.rows, strict=True):
+        row.sla_seconds_lost_without_loop = other.sla_seconds_lost
 
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:
