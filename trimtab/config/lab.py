@@ -27,7 +27,7 @@ def lab_configuration(state: Mapping[str, Any], *, port: int, directory: Path) -
     document: dict[str, Any] = {
         "format": 1,
         "tenants": sorted({service["tenant"] for service in state["services"]}),
-        "loop": {"cadence": "250ms", "snapshot_every": "1m"},
+        "loop": {"cadence": "250ms", "snapshot_every": "15s"},
         "store": {"directory": str(directory)},
         "api": {
             "port": port,

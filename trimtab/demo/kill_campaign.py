@@ -28,13 +28,20 @@ from trimtab.demo.far_side import migrations, put_right
 from trimtab.demo.loop_process import LoopProcess, secrets_of
 from trimtab.demo.report import Reporter
 from trimtab.demo.run import free_port
-from trimtab.drivers.crashpoint import CRASH_POINTS, VARIABLE
+from trimtab.drivers.crashpoint import (
+    AFTER_INPUTS_JOURNALED,
+    AFTER_STEP,
+    CRASH_POINTS,
+    VARIABLE,
+)
 
 READY_SECONDS = 60.0
-REACH_SECONDS = 15.0
-SETTLE_SECONDS = 45.0
-RANDOM_LIFE_SECONDS = (0.2, 6.0)
-KILLS_PER_FAULT = 4
+REACH_SECONDS = 10.0
+SETTLE_SECONDS = 60.0
+FIRST_LIFE_SECONDS = (0.5, 8.0)  # from the fault: before, while and after it is acted on
+RANDOM_LIFE_SECONDS = (0.5, 7.0)  # from the start: recovery is struck, too
+KILLS_PER_FAULT = 7
+EVERY_TURN = (AFTER_INPUTS_JOURNALED, AFTER_STEP)
 FAULTS = (
     ("crash", "fw-0"), ("crash", "cpe-acme-0"), ("hang", "rtr-0"), ("crash", "cpe-globex-0"),
     ("overload", "acme-vpn"), ("noisy_host", "host-2"),
@@ -66,13 +73,18 @@ async def run(kills: int, seed: int, directory: Path, reporter: Reporter) -> dic
         client = LoopClient(f"http://127.0.0.1:{port}", token)
         stack.push_async_callback(client.close)
         await _start(loop, client, campaign)
+        await _settle(client)
         number = 0
         while campaign.kills.total() < kills:
             kind, target = FAULTS[number % len(FAULTS)]
             number += 1
             injected = await lab.inject(make_fault(kind, target))
+            await asyncio.sleep(chance.uniform(*FIRST_LIFE_SECONDS))
+            await loop.kill()
+            campaign.kills["at random"] += 1
             for _ in range(min(KILLS_PER_FAULT, kills - campaign.kills.total())):
-                await _kill_once(loop, client, campaign, chance)
+                await _kill_once(loop, campaign, chance)
+            await _start(loop, client, campaign)
             ending = await _settle(client)
             campaign.endings[f"{kind}: {ending}"] += 1
             reporter.say(f"{campaign.kills.total():4} kills  {kind} {target}: {ending}")
@@ -84,38 +96,31 @@ async def run(kills: int, seed: int, directory: Path, reporter: Reporter) -> dic
     return _facts(campaign, found)
 
 
-async def _start(
-    loop: LoopProcess, client: LoopClient, campaign: Campaign, crash_at: str = ""
-) -> None:
+async def _start(loop: LoopProcess, client: LoopClient, campaign: Campaign) -> None:
+    """Start the loop and wait until it is ready."""
     started = time.monotonic()
-    await loop.start({VARIABLE: crash_at})
-    try:
-        await client.until_ready(READY_SECONDS if not crash_at else REACH_SECONDS)
-    finally:
-        if loop.running:
-            campaign.restarts_seconds.append(time.monotonic() - started)
+    await loop.start({VARIABLE: ""})
+    await client.until_ready(READY_SECONDS)
+    campaign.restarts_seconds.append(time.monotonic() - started)
 
 
-async def _kill_once(
-    loop: LoopProcess, client: LoopClient, campaign: Campaign, chance: random.Random
-) -> None:
-    """Kill the loop once, by name or by chance in turn, and start it again."""
-    named = campaign.kills.total() % 2 == 0
-    if named:
-        point = CRASH_POINTS[(campaign.kills.total() // 2) % len(CRASH_POINTS)]
-        await loop.kill()
-        await loop.start({VARIABLE: f"{point}:{chance.randint(1, 3)}"})
-        try:
-            await asyncio.wait_for(loop.wait(), REACH_SECONDS)
-            campaign.kills[f"at {point}"] += 1
-        except TimeoutError:
-            await loop.kill()
-            campaign.kills["at random, a point not reached"] += 1
-    else:
+async def _kill_once(loop: LoopProcess, campaign: Campaign, chance: random.Random) -> None:
+    """Let the loop live a life that ends by kill -9, at a named point or at a random time in turn."""
+    if campaign.kills.total() % 2:
+        await loop.start({VARIABLE: ""})
         await asyncio.sleep(chance.uniform(*RANDOM_LIFE_SECONDS))
         await loop.kill()
         campaign.kills["at random"] += 1
-    await _start(loop, client, campaign)
+        return
+    point = CRASH_POINTS[campaign.kills.total() // 2 % len(CRASH_POINTS)]
+    often = chance.randint(1, 12) if point in EVERY_TURN else 1
+    await loop.start({VARIABLE: f"{point}:{often}"})
+    try:
+        await asyncio.wait_for(loop.wait(), REACH_SECONDS)
+        campaign.kills[f"at {point}"] += 1
+    except TimeoutError:  # nothing led there in this life
+        await loop.kill()
+        campaign.kills["at random, the point was not reached"] += 1
 
 
 async def _settle(client: LoopClient) -> str:
