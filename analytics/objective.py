@@ -122,10 +122,10 @@ class Goals:
         """
         table = self.table
         position = np.full(size, _NONE, dtype=np.int64)
-        position[closed.instance[~warming]] = np.flatnonzero(~warming)
+        position[closed.instance[~warming]] = (~warming).nonzero()[0]
         position[0] = _NONE
         at_all = position[table["instance"]]
-        goal = np.flatnonzero(at_all >= 0)
+        goal = (at_all >= 0).nonzero()[0]
         if not goal.size:
             return None
         at = at_all[goal]
@@ -150,9 +150,13 @@ class Goals:
         """
         table, goal, latched = self.table, judged.goal, judged.latched
         present, end = closed.present[judged.at], closed.end_ns[judged.at]
+        before = table["observed"][goal].astype(np.int64)
+        if present.all() and not latched.any() and (before == FULFILLED).all():
+            # All was well and still is, as nearly always.
+            judged.before, judged.observed, judged.since = before, before, table["since"][goal]
+            return
         others = breaches[table["object"][goal]] - table["latched"][goal]
         excused = ~present & heard[judged.at] & (others > 0)
-        before = table["observed"][goal].astype(np.int64)
         undecided = (before == UNJUDGED) | (before == UNKNOWN)
         held = present & ~latched & (judged.beyond > 0) & undecided
         observed = np.where(latched, BREACHED, FULFILLED)
@@ -171,6 +175,9 @@ class Goals:
         latched, pending = table["latched"][goal], table["pending"][goal]
         better = beyond <= -table["hysteresis"][goal]
         turning = present & np.where(latched, better, beyond > 0)
+        if not turning.any():
+            table["pending"][goal] = _NONE
+            return turning, turning, np.full(len(goal), _NONE, dtype=np.int64)
         pending = np.where(turning & ~suspect & (pending < 0), end, pending)
         pending = np.where(turning, pending, _NONE)
         hold = np.where(latched, table["clear_after"][goal], table["raise_after"][goal])
