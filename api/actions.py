@@ -1,4 +1,4 @@
-"""Actions, and what people may say about them: approve, reject, cancel. The provider's own."""
+"""Actions, and what people may say about them: approve, reject, cancel, reset. The provider's own."""
 
 from typing import Annotated
 
@@ -70,3 +70,10 @@ async def cancel(action_id: str, source: Source, principal: Caller, orders: Orde
     """Cancel an action of which nothing has left yet."""
     await own_action(source, principal, action_id)
     return await orders.place(CommandKind.CANCEL_ACTION, action_id)
+
+
+@router.post("/{action_id}/reset", responses=ORDERS)
+async def reset(action_id: str, source: Source, principal: Caller, orders: Ordering) -> OrderView:
+    """Release the lock that an action of unknown outcome holds on its target."""
+    await own_action(source, principal, action_id)
+    return await orders.place(CommandKind.RESET, action_id)

@@ -121,7 +121,7 @@ async def needs_of(source: Assurance, principal: Principal) -> dict[str, Any]:
     return {
         "proposed": proposed.items,
         "unknown": [a for a in unknown.items if await _is_open(source, a)],
-        "handed": [d for d in handed.items if await _is_open(source, d)],
+        "handed": [d for d in handed.items if await _is_peoples(source, d)],
     }
 
 
@@ -129,6 +129,15 @@ async def _is_open(source: Assurance, item: Action | Decision) -> bool:
     """Whether the incident that something belongs to still is; what is over needs nobody."""
     incident = await source.incident(item.incident_id)
     return incident is None or incident.state is IncidentState.OPEN
+
+
+async def _is_peoples(source: Assurance, decision: Decision) -> bool:
+    """Whether an incident that was handed over still is: a later decision means that it was given back."""
+    if not await _is_open(source, decision):
+        return False
+    where = DecisionFilter(incident_id=decision.incident_id)
+    newest = await source.decisions(where, PageRequest(1))
+    return all(item.outcome is DecisionOutcome.HAND_OVER for item in newest.items)
 
 
 def _counts(states: list[ServiceState]) -> list[tuple[Label, int]]:

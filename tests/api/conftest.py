@@ -129,6 +129,7 @@ class FakeAssurance:
     kept_from: int = 0
     checks: tuple[Check, ...] = (Check("journal", True, "writable"),)
     commands: list[Command] = field(default_factory=list)
+    stuck: set[str] = field(default_factory=set)
     broken: str = ""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -306,6 +307,8 @@ class FakeAssurance:
             CommandKind.PAUSE: LoopRunState.PAUSED, CommandKind.RESUME: LoopRunState.RUNNING,
             CommandKind.KILL: LoopRunState.KILLED, CommandKind.RESET: LoopRunState.RUNNING,
         }  # fmt: skip
+        if command.kind is CommandKind.RESET and command.subject_id:
+            return CommandResult(command.id, command.subject_id in self.stuck, "", now)
         if command.kind in states:
             killed = self.loop_state and self.loop_state.run_state is LoopRunState.KILLED
             if killed and command.kind is not CommandKind.RESET:

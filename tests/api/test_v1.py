@@ -152,6 +152,19 @@ async def test_actions_wait_for_people(client_of: Client) -> None:
     assert await get(client, "/api/v1/verifications/verification-1") == found["items"][0]
 
 
+async def test_what_is_stuck_is_released_by_its_id(client_of: Client, world: Any) -> None:
+    client = client_of("noc")
+    world.stuck |= {"action-1", "incident-1"}
+    for path, subject in (("actions/action-1", "action-1"), ("incidents/incident-1", "incident-1")):
+        assert (await client.post(f"/api/v1/{path}/reset")).status_code == 200
+        assert (world.commands[-1].kind, world.commands[-1].subject_id) == ("reset", subject)
+    assert (await problem(client, "/api/v1/actions/action-2/reset", "POST"))["status"] == 409
+    assert (await problem(client, "/api/v1/incidents/nowhere/reset", "POST"))["status"] == 404
+    assert (await problem(client_of("acme"), "/api/v1/incidents/incident-1/reset", "POST"))[
+        "status"
+    ] == 404
+
+
 async def test_the_kill_switch_ends_only_by_reset(client_of: Client) -> None:
     client = client_of("noc")
     assert (await client.post("/api/v1/loop/kill", json={"reason": "test"})).status_code == 200
