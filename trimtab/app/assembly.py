@@ -22,11 +22,10 @@ from trimtab import __version__
 from trimtab.app.derive import Derived
 from trimtab.app.evidence import evidence_of
 from trimtab.app.machines import machines
+from trimtab.app.metering import meter
 from trimtab.app.readiness import readiness
 from trimtab.app.settings import AppSettings
 from trimtab.app.standing import Standing, code_version
-from trimtab.domain.incident import IncidentState
-from trimtab.domain.input import Output
 from trimtab.drivers.clock import SteadyClock, SystemClock
 from trimtab.drivers.crashpoint import crasher_from_environment
 from trimtab.drivers.derivation import Derivation
@@ -38,7 +37,6 @@ from trimtab.store.history import History
 from trimtab.store.influx import InfluxSink, InfluxTarget
 from trimtab.store.journal import Journal
 from trimtab.store.metered import MeteredStorage
-from trimtab.store.questions import AlarmFilter, IncidentFilter, PageRequest
 from trimtab.store.read_model import ReadModel
 from trimtab.store.snapshots import Snapshots
 from trimtab.store.storage import FileStorage
@@ -46,8 +44,6 @@ from trimtab.telemetry import Telemetry
 from trimtab.telemetry.metered import MeteredActuator
 
 log = logging.getLogger("trimtab")
-
-STANDING_MAX = 10_000
 
 
 @dataclass(slots=True)
@@ -81,7 +77,6 @@ async def assemble(settings: AppSettings) -> Assembly:
     directory.mkdir(parents=True, exist_ok=True)
     read_model = ReadModel(directory / "read_model.sqlite")
     telemetry = Telemetry(CollectorRegistry(), __version__)
-    telemetry.policies(policy.name for policy in settings.policies.policies)
     journal_directory = directory / "journal"
     journal = Journal.open(
         journal_directory, MeteredStorage(FileStorage(journal_directory), telemetry)
@@ -98,7 +93,6 @@ async def assemble(settings: AppSettings) -> Assembly:
     clock = SteadyClock(SystemClock(), floor_ns=recovered.last_now)
     collectors = make_collectors(settings, index, clock)
     recall(collectors, settings, read_model)
-    telemetry.restore(standing_facts(read_model))
     actuators = make_actuators(settings, clock)
     for actuator in actuators.values():
         if isinstance(actuator, Webhook):
@@ -114,6 +108,7 @@ async def assemble(settings: AppSettings) -> Assembly:
         ),
         ledger=recovered.ledger, series_known=len(index), last_now=recovered.last_now,
     )  # fmt: skip
+    meter(telemetry, driver, derived, settings.policies)
     assurance = ReadModelAssurance(read_model, lambda: readiness(driver))
     api = create_app(
         assurance, driver.command, api_settings(settings), telemetry.registry, mounts(collectors),
@@ -121,18 +116,6 @@ async def assemble(settings: AppSettings) -> Assembly:
         now_ns=clock.now_ns, monotonic_ns=clock.monotonic_ns,
     )  # fmt: skip
     return Assembly(api, driver, journal, derived, assurance, settings, recovered)
-
-
-def standing_facts(read_model: ReadModel) -> list[Output]:
-    """Return what stood when the process last ended, so that the metrics show it from the start."""
-    page = PageRequest(limit=STANDING_MAX)
-    loop = read_model.loop()
-    return [
-        *read_model.latest_assessments(),
-        *read_model.alarms(AlarmFilter(open_only=True), page).items,
-        *read_model.incidents(IncidentFilter(state=IncidentState.OPEN), page).items,
-        *([loop] if loop else []),
-    ]
 
 
 def api_settings(settings: AppSettings) -> ApiSettings:

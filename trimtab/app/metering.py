@@ -1,9 +1,7 @@
 """Connects what runs with Trimtab's own metrics, from outside: nothing that is measured knows of it."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, cast
 
 from analytics.assessor import Assessor
 from trimtab.app.derive import Derived
@@ -11,38 +9,21 @@ from trimtab.domain.incident import IncidentState
 from trimtab.domain.input import Output
 from trimtab.domain.policy import PolicySet
 from trimtab.drivers.live import LiveDriver
-from trimtab.drivers.loop import Loop
-from trimtab.ports import Actuator
 from trimtab.store.questions import ActionFilter, AlarmFilter, IncidentFilter, PageRequest
 from trimtab.store.read_model import ReadModel
 from trimtab.telemetry import Telemetry
-from trimtab.telemetry.metered import MeteredActuator, MeteredMachine
+from trimtab.telemetry.metered import MeteredMachine
 
 STANDING_MAX = 10_000  # open alarms, incidents and actions that are looked up after a restart
 
 
-def metered_actuators(
-    actuators: Mapping[str, Actuator], telemetry: Telemetry
-) -> dict[str, Actuator]:
-    """Return the actuators with their requests measured."""
-    return {name: MeteredActuator(actuator, telemetry) for name, actuator in actuators.items()}
-
-
-def meter(
-    telemetry: Telemetry,
-    driver: LiveDriver,
-    derived: Derived,
-    policies: PolicySet,
-) -> None:
-    """Measure the machines' steps, and show what the driver knows of itself.
+def meter(telemetry: Telemetry, driver: LiveDriver, derived: Derived, policies: PolicySet) -> None:
+    """Show what the driver and the machines know of themselves, read anew at every scrape.
 
     To be called before the driver starts: what stood when the last run ended is shown and not counted again.
     """
-    loop = driver.loop
     telemetry.policies(policy.name for policy in policies.policies)
-    telemetry.restore(_standing(derived.read_model))
-    assessors = [machine for machine in loop.assessors if isinstance(machine, Assessor)]
-    _meter_machines(loop, telemetry)
+    telemetry.restore(standing(derived.read_model))
     telemetry.queue_dropped("derivation", 0)
     telemetry.journal_unwritable(False)
 
@@ -51,7 +32,7 @@ def meter(
         telemetry.journal_size(driver.journal.size_bytes)
         telemetry.store_lag(max(driver.last_turn_seq - derived.position(), 0))
         unused = Counter[str]()
-        for assessor in assessors:
+        for assessor in assessors_of(driver):
             unused.update(asdict(assessor.counters))
         for reason, samples in unused.items():
             telemetry.unused(reason, samples)
@@ -59,7 +40,16 @@ def meter(
     telemetry.watch(read)
 
 
-def _standing(read_model: ReadModel) -> list[Output]:
+def assessors_of(driver: LiveDriver) -> list[Assessor]:
+    """Return the assessors themselves, out of their stopwatches."""
+    inside = [
+        machine.machine if isinstance(machine, MeteredMachine) else machine
+        for machine in driver.loop.assessors
+    ]
+    return [machine for machine in inside if isinstance(machine, Assessor)]
+
+
+def standing(read_model: ReadModel) -> list[Output]:
     """Return what is open: assessments, alarms, incidents, actions, and the loop's own state."""
     page = PageRequest(STANDING_MAX)
     loop = read_model.loop()
@@ -70,12 +60,3 @@ def _standing(read_model: ReadModel) -> list[Output]:
         *read_model.actions(ActionFilter(open_only=True), page).items,
         *([loop] if loop is not None else []),
     ]
-
-
-def _meter_machines(loop: Loop, telemetry: Telemetry) -> None:
-    """Put a stopwatch around each machine; a wrapped one steps and snapshots as the machine inside."""
-    loop.assessors = [
-        cast(Any, MeteredMachine(machine, "assessor", telemetry)) for machine in loop.assessors
-    ]
-    loop.correlator = cast(Any, MeteredMachine(loop.correlator, "correlator", telemetry))
-    loop.decider = cast(Any, MeteredMachine(loop.decider, "decider", telemetry))
