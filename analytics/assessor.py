@@ -117,6 +117,7 @@ class Assessor:
 
     def _conclude(self, at_ns: int) -> list[AssessorOutput]:
         self.tick_ns = max(self.tick_ns, at_ns)
+        self.catalogue.table.tick_ns = self.tick_ns
         outputs: list[AssessorOutput] = []
         facts, self.facts = self.facts, []
         for fact in facts:
@@ -216,9 +217,9 @@ class Assessor:
         slots = self.catalogue.table.slots
         strange = slots["source"][slot] != source
         if strange.any():
-            for number, origin in sorted(
-                set(zip(slot[strange].tolist(), source[strange].tolist(), strict=True))
-            ):
+            pairs = set(zip(slot[strange].tolist(), source[strange].tolist(), strict=True))
+            rank = self.catalogue.table.rank
+            for number, origin in sorted(pairs, key=lambda pair: (rank(pair[0]), pair[1])):
                 self.catalogue.vouch(number, origin)
         self.catalogue.beats.hear(slots["beat"][slot], time)
         np.maximum.at(slots["last"], slot, time)
@@ -268,7 +269,7 @@ class Assessor:
         """Return which windows without a value belong to an object that its source did speak of."""
         lane = station.lane
         heard = np.zeros(len(closed.instance), dtype=np.bool_)
-        missing = np.flatnonzero(~closed.present)
+        missing = (~closed.present).nonzero()[0]
         if missing.size:
             heard[missing] = self.catalogue.beats.heard_within(
                 lane.key.granularity_ns,
@@ -306,7 +307,7 @@ class Assessor:
         turned = judged.raised | judged.cleared
         service = station.goals.table["service"][judged.goal] & (judged.observed != UNJUDGED)
         outputs: list[AssessorOutput] = []
-        for row in np.flatnonzero(changed | turned | service).tolist():
+        for row in (changed | turned | service).nonzero()[0].tolist():
             goal, kpi = int(judged.goal[row]), kpis[int(judged.at[row])]
             outputs += self._verdict(station, judged, row, goal, kpi, bool(changed[row]))
         return outputs

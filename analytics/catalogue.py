@@ -146,7 +146,8 @@ class Catalogue:
                 lane.feeds["instance"][feed] == number and lane.feeds["order"][feed] == order
                 for feed in lane.feed_lists.get(slot, ())
             ):
-                lane.add_feed(number, slot, series_id, reader.role)
+                opened_ns = int(self.table.slots["opened"][slot])
+                lane.add_feed(number, slot, series_id, reader.role, opened_ns)
 
     def vouch(self, slot: int, source: int) -> None:
         """Note which source a slot's rows come from."""

@@ -167,7 +167,10 @@ class CounterLane(Lane):
         mask[closing] = True
         mask[0] = False
         feeds = np.flatnonzero(mask[self.feeds["instance"]])
-        order = np.lexsort((self.feeds["order"][feeds], self.feeds["instance"][feeds]))
+        table = self.feeds
+        order = np.lexsort(
+            (table["opened"][feeds], table["order"][feeds], table["instance"][feeds])
+        )
         ordered: Indices = feeds[order]
         return ordered
 

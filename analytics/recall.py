@@ -108,6 +108,7 @@ def reconfigure(
     state, old = export(catalogue), list(catalogue.stations.values())
     known = catalogue.table.series
     catalogue.table = SeriesTable(catalogue.owns)
+    catalogue.table.tick_ns = at_ns
     for number, series in known.items():
         catalogue.table.add(number, series)
     catalogue.beats = Beats()
@@ -153,14 +154,7 @@ def merged(batches: list[SampleBatch]) -> list[SampleBatch]:
 def export(catalogue: Catalogue) -> dict[str, Any]:
     """Return the state of all tables in an order that does not depend on how they were filled."""
     table, beats = catalogue.table, catalogue.beats
-    last = table.slots["last"]
-    slots = sorted(
-        table.object_of,
-        key=lambda slot: (
-            int(table.slots["series"][slot]), table.object_of[slot],
-            not table.slots["ended"][slot], int(last[slot]),
-        ),
-    )  # fmt: skip
+    slots = sorted(table.object_of, key=table.rank)
     slot_numbers = {slot: number for number, slot in enumerate(slots, start=1)}
     order = sorted(beats.keys, key=lambda beat: beats.keys[beat])
     beat_numbers = {0: 0} | {beat: number for number, beat in enumerate(order, start=1)}
@@ -196,7 +190,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Numbers, beats: Numbers) 
     )
     feed_numbers = {feed: at for at, feed in enumerate(feeds, start=1)}
     instance_table = lane.instances.export(order)
-    instance_table["beats"] = _translate(instance_table["beats"], beats)
+    instance_table["beats"] = np.sort(_translate(instance_table["beats"], beats), axis=1)
     del instance_table["object"]
     feed_table = table.export(feeds)
     feed_table["instance"] = _translate(feed_table["instance"], instances)
@@ -261,7 +255,7 @@ def _load_slots(catalogue: Catalogue, state: dict[str, Any], beats: Numbers) -> 
         slot = table.readopt(series_id, object_id, ended)
         if slot:
             numbers[at] = slot
-            for name in ("last", "ended", "source"):
+            for name in ("last", "ended", "source", "opened"):
                 table.slots[name][slot] = state["table"][name][at - 1]
             table.slots["beat"][slot] = beats[int(state["table"]["beat"][at - 1])]
     return numbers

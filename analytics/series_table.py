@@ -49,12 +49,14 @@ class SeriesTable:
                 "ended": Column("?", 0),
                 "beat": Column("i8", 0),
                 "source": Column("i8", -1),
+                "opened": Column("i8", 0),
             }
         )
         self.object_of: dict[int, str] = {}
         self.alias_slots: dict[tuple[int, str], int] = {}
         self.bindings: dict[int, Binding] = {}
         self.alive: dict[str, set[int]] = {}  # object id -> its slots
+        self.tick_ns = 0
 
     def add(self, series_id: int, series: Series) -> None:
         """Learn of a series."""
@@ -123,12 +125,18 @@ class SeriesTable:
             return _UNSEEN
         slot = self.slots.allocate()
         self.slots["series"][slot] = series_id
+        self.slots["opened"][slot] = self.tick_ns
         self.object_of[slot] = object_id
         self.alive.setdefault(object_id, set()).add(slot)
         if series_id in self.bindings:
             self.alias_slots[(series_id, object_id)] = slot
         opened.append(slot)
         return slot
+
+    def rank(self, slot: int) -> tuple[int, str, int]:
+        """Return what a slot is, whatever its number: series, object, and which of several in turn."""
+        series, opened = int(self.slots["series"][slot]), int(self.slots["opened"][slot])
+        return series, self.object_of[slot], opened
 
     def readopt(self, series_id: int, object_id: str, ended: bool) -> int:
         """Open a slot anew for a series that had one, 0 when it no longer speaks of that object."""

@@ -118,6 +118,7 @@ class Lane:
                 "instance": Column("i8", 0),
                 "slot": Column("i8", 0),
                 "order": Column("i8", 0),
+                "opened": Column("i8", 0),
                 **self._feed_columns(),
             }
         )
@@ -168,12 +169,15 @@ class Lane:
         del self.numbers[self.keys.pop(number)]
         self.instances.release(number)
 
-    def add_feed(self, number: int, slot: int, series_id: int, role: int) -> int:
+    def add_feed(
+        self, number: int, slot: int, series_id: int, role: int, opened_ns: int = 0
+    ) -> int:
         """Let a slot feed an instance; `role` 1 is the divisor's side of a ratio."""
         feed = self.feeds.allocate()
         self.feeds["instance"][feed] = number
         self.feeds["slot"][feed] = slot
         self.feeds["order"][feed] = series_id * 2 + role
+        self.feeds["opened"][feed] = opened_ns
         self.feed_lists.setdefault(slot, []).append(feed)
         self._tabulate(slot)
         return feed
@@ -255,7 +259,7 @@ class Lane:
         """Close windows in order, one of each instance at a time, as far as `limit` allows."""
         while True:
             self._skip_silence(limit)
-            closing = np.flatnonzero(self.instances["next_end"] <= limit)
+            closing = (self.instances["next_end"] <= limit).nonzero()[0]
             if not closing.size:
                 return
             yield self._close(closing)

@@ -454,6 +454,22 @@ def test_a_burst_tells_what_seconds_would_have_told(feed: Any, configure: Config
     ]  # fmt: skip
 
 
+def test_numbers_of_slots_leave_no_trace(feed: Any, configure: Configure) -> None:
+    """The order in which slots were opened is history; a restored assessor numbers them anew."""
+    low, high = (Series.of("m", {"obj": OBJ, "n": str(number)}) for number in range(2))
+    feed.step(
+        configure([kpi(window_ns=2 * S)]), *feed.rows("x", [(low, 0, 0.0), (high, 0, 0.0)])[:2]
+    )
+    story = [{high: "a"}, {high: "a", low: "b"}, {high: "c", low: "d"}, {high: "a", low: "b"}]
+    for second, told in enumerate(story, start=1):
+        now = T0 + second * S
+        rows = [feed.rows(source, [(series, now, 1.0)]) for series, source in told.items()]
+        restored = Assessor.restore(feed.machine.snapshot())
+        numbered = feed.number(*(item for inputs in rows for item in inputs), Tick(now))
+        assert restored.step(numbered, now) == feed.machine.step(numbered, now)
+        assert restored.snapshot() == feed.machine.snapshot()
+
+
 def test_rows_that_bind_to_nothing_are_counted(feed: Any, configure: Configure) -> None:
     feed.step(configure([kpi()]), Tick(T0))
     unread, homeless = Series.of("other", {"obj": OBJ}), Series.of("m", {"x": "y"})
