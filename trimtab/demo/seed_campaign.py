@@ -11,12 +11,13 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from lab.network import Lab, LabError
-from lab.scenario import random_script
+from lab.scenario import Fault, random_script
 from trimtab.config.lab import lab_configuration
 from trimtab.demo.audit import audit
 from trimtab.demo.client import LoopClient
@@ -34,6 +35,17 @@ UNDER_WAY = frozenset({"intended", "sending", "accepted", "deferred"})
 
 async def run_seed(seed: int, directory: Path) -> dict[str, Any]:
     """Run one seed's script; return how it ended."""
+    ended = await run_script(random_script(seed), directory, seed=seed)
+    return {"seed": seed, **ended}
+
+
+async def run_script(
+    faults: Sequence[Fault], directory: Path, *, seed: int = 0, settle_seconds: float = 0.0
+) -> dict[str, Any]:
+    """Inject faults at their times, wait until nothing moves any more; return how it ended, with the audit.
+
+    `settle_seconds` is the least to wait after the last fault: for faults that take a while to be felt.
+    """
     async with AsyncExitStack() as stack:
         lab = await Lab.start(directory / "lab", seed=seed)
         stack.push_async_callback(lab.stop)
@@ -48,22 +60,26 @@ async def run_seed(seed: int, directory: Path) -> dict[str, Any]:
         stack.push_async_callback(client.close)
         await client.until_ready(READY_SECONDS)
         await _until_fulfilled(client, READY_SECONDS)
-        injected = await _inject(lab, seed)
+        injected = await _inject(lab, faults)
+        await asyncio.sleep(settle_seconds)
         endings = await _ending(client)
         found = await audit(client, lab.state["vnfm_url"], await migrations(lab.state["vim"]))
+        decisions = await client.list("decisions", limit=200)
+        ready = await client.ready()
     return {
-        "seed": seed,
         "faults": injected,
         "services": endings,
         "good": all(item["ending"] != "broken" for item in endings),
+        "decisions": decisions,
+        "ready": ready,
         "audit": found.plain(),
     }
 
 
-async def _inject(lab: Lab, seed: int) -> list[str]:
+async def _inject(lab: Lab, faults: Sequence[Fault]) -> list[str]:
     started = time.monotonic()
     injected: list[str] = []
-    for fault in random_script(seed):
+    for fault in faults:
         await asyncio.sleep(max(0.0, (fault.at_seconds or 0.0) - (time.monotonic() - started)))
         name = f"{fault.kind} {fault.target}"
         try:

@@ -36,7 +36,10 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class ClockJump:
-    """The wall clock moved by `delta_ns` against the monotonic one; windows it touches are suspect."""
+    """The wall clock moved by `delta_ns` against the monotonic one at `at_ns`, the time before it did.
+
+    Windows that hold a moment between before and after are suspect.
+    """
 
     at_ns: int
     delta_ns: int

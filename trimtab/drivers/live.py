@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
@@ -14,6 +14,7 @@ from trimtab.domain.action import Action, ActionResult
 from trimtab.domain.command import Command, CommandResult
 from trimtab.domain.identity import content_id
 from trimtab.domain.input import ClockJump, Input, Notice, Output, SeriesAdded, Tick
+from trimtab.domain.time import seconds_from_ns
 from trimtab.drivers.clock import SteadyClock
 from trimtab.drivers.crashpoint import AFTER_SNAPSHOT, CrashPoint
 from trimtab.drivers.derivation import Derivation
@@ -32,6 +33,9 @@ log = logging.getLogger("trimtab.live")
 
 COMMAND_TIMEOUT_SECONDS = 15.0
 STOP_TIMEOUT_SECONDS = 10.0
+RESTART_SECONDS_MAX = 60.0  # between two starts of a collector that keeps failing
+JUMPS_OWED_MAX = 64
+NOTICES_WAITING_MAX = 1_000
 
 
 @dataclass(slots=True)
@@ -63,7 +67,10 @@ class LiveDriver:
     series_known: int = 0
     executor: Executor = field(init=False)
     _intake: Intake = field(default_factory=Intake)
+    _first: list[Input] = field(default_factory=list)
     _owed_series: list[SeriesAdded] = field(default_factory=list)
+    _owed_jumps: list[ClockJump] = field(default_factory=list)
+    _notices: list[Notice] = field(default_factory=list)
     _owed_turn: Turn | None = None
     _undispatched: list[Action] = field(default_factory=list)
     _commands: dict[str, asyncio.Future[CommandResult]] = field(default_factory=dict)
@@ -86,9 +93,9 @@ class LiveDriver:
         self._deriving = asyncio.create_task(self.derivation.run(), name="derive")
         if owed:
             await self._pay(Turn(self.journal.last_seq, self.clock.now_ns(), (), tuple(owed)))
-        first_turn = self._intake.offer(first)
+        self._first = list(first)
         await self.tick()
-        if not await first_turn:
+        if self._first:
             log.warning("the journal can't be written: the loop starts blind and waits for space")
         await self.executor.recover(self.ledger)
         for collector in self.collectors:
@@ -110,15 +117,17 @@ class LiveDriver:
             self._scheduler.shutdown(wait=False)
         for task in self._tasks:
             task.cancel()
-        await asyncio.wait_for(
-            asyncio.gather(*self._tasks, return_exceptions=True), STOP_TIMEOUT_SECONDS
-        )
+        if self._tasks:
+            _, stuck = await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT_SECONDS)
+            if stuck:
+                log.warning("left behind: %s", ", ".join(task.get_name() for task in stuck))
         await self.executor.close()
         async with self._lock:
             offers = self._intake.drain()
             if offers:
                 await self._turn(offers)
             self._stopped = True
+            settle(self._intake.drain(), False)
             derived = await self.derivation.drain(STOP_TIMEOUT_SECONDS)
             if derived and self.writable and self.turns:
                 await self._in_turn_thread(self._save)
@@ -137,6 +146,8 @@ class LiveDriver:
         self.telemetry.reading(reading, self.clock.now_ns())
         for news in reading.news:
             self.executor.news(news)
+        if self._stopped:
+            return False
         if not inputs:
             return self.writable
         return await self._intake.offer(inputs)
@@ -163,8 +174,13 @@ class LiveDriver:
 
     async def _locked_turn(self) -> None:
         async with self._lock:
-            if not self._stopped:
-                await self._turn(self._intake.drain())
+            if self._stopped:
+                return
+            offers = self._intake.drain()
+            try:
+                await self._turn(offers)
+            finally:
+                settle(offers, False)  # whom no turn has answered by now: a defect must not keep them waiting
 
     def _turn_soon(self) -> None:
         """Take a turn now instead of at the next tick; calls that come meanwhile share it."""
@@ -182,23 +198,33 @@ class LiveDriver:
             settle(offers, False)
             return
         now = self.clock.now_ns()
-        jump = self.clock.take_jump_ns()
         self._owed_series.extend(self.index.take_added())
-        inputs: list[Input] = [*self._owed_series]
-        if jump:
-            self.telemetry.clock_jumped()
-            inputs.append(ClockJump(now, jump))
+        self._note_jump(now)
+        inputs: list[Input] = [*self._first, *self._owed_series, *self._owed_jumps]
         for offer in offers:
             inputs.extend(offer.inputs)
         inputs.append(Tick(now))
         turn = await self._durably(inputs, now, reserve=False)
         if turn is not None:
-            self._owed_series = []
+            self._first, self._owed_series, self._owed_jumps = [], [], []
+            turn = replace(turn, outputs=(*turn.outputs, *self._notices))
+            self._notices = []
             settle(offers, True)
         else:
             turn = await self._results_only(offers, now)
         if turn is not None:
             await self._pay(turn)
+
+    def _note_jump(self, now: int) -> None:
+        """Remember a jump of the clock until it is journaled: without it, the windows that it touches look sound."""
+        jump = self.clock.take_jump_ns()
+        if not jump:
+            return
+        self.telemetry.clock_jumped()
+        log.warning("the clock jumped by %.1f s", seconds_from_ns(jump))
+        # Time has followed a jump forwards already.
+        jumped = ClockJump(now - max(jump, 0), jump)
+        self._owed_jumps = [*self._owed_jumps[1 - JUMPS_OWED_MAX :], jumped]
 
     async def _results_only(self, offers: list[Offer], now: int) -> Turn | None:
         """Save what actions under way report into the reserve; turn everything else away."""
@@ -255,7 +281,8 @@ class LiveDriver:
         self.telemetry.observe(turn.outputs)
         if not self.derivation.feed(turn):
             self.telemetry.queue_dropped("derivation")
-        if self.turns % self.snapshot_every_turns == 0:
+        # What the last run owed is no turn of this one: there is no state of its own to name by it.
+        if self.turns and self.turns % self.snapshot_every_turns == 0:
             await self._in_turn_thread(self._save)
         return True
 
@@ -276,7 +303,9 @@ class LiveDriver:
 
     async def _collect(self, collector: Collector) -> None:
         """Run a collector; one that fails is started again, and the NOC is told."""
+        wait = self.cadence_seconds
         while True:
+            started = self.clock.monotonic_ns()
             try:
                 await collector.run(self)
                 return
@@ -286,13 +315,17 @@ class LiveDriver:
                 log.exception("collector %s failed", collector.name)
                 now = self.clock.now_ns()
                 text = f"collector {collector.name} failed and starts again: {error!r}"
-                await self._note(Notice(content_id("notice", collector.name, now), now,
-                                        collector.name, text))  # fmt: skip
-                await asyncio.sleep(self.cadence_seconds)
+                self._notify(Notice(content_id("notice", collector.name, now), now,
+                                    collector.name, text))  # fmt: skip
+                lived = seconds_from_ns(self.clock.monotonic_ns() - started)
+                wait = self.cadence_seconds if lived > RESTART_SECONDS_MAX else wait
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, RESTART_SECONDS_MAX)
 
-    async def _note(self, notice: Notice) -> None:
-        async with self._lock:
-            await self._pay(Turn(self.journal.last_seq, notice.at_ns, (), (notice,)))
+    def _notify(self, notice: Notice) -> None:
+        """Tell the NOC with the next turn's outputs."""
+        if len(self._notices) < NOTICES_WAITING_MAX:
+            self._notices.append(notice)
 
     def _overrun(self, event: JobExecutionEvent) -> None:
         self.telemetry.tick_missed("misfire" if event.code == EVENT_JOB_MISSED else "overlap")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from trimtab.domain import codec
-from trimtab.domain.input import Input, Numbered, Output, SeriesAdded
+from trimtab.domain.input import Input, Notice, Numbered, Output, SeriesAdded
 from trimtab.drivers.execution import ActionLedger
 from trimtab.drivers.loop import Loop
 from trimtab.drivers.turn import AUTHORITATIVE, Turn, turns
@@ -63,17 +63,22 @@ def _again(
     expected: list[Any] = [value for value in judged if isinstance(value, AUTHORITATIVE)]
     stands: list[Any] = [frame.value for frame in written]
     missing: list[Any] = []
-    if _bytes(stands) != _bytes(expected):
-        if _bytes(stands) == _bytes(expected[: len(stands)]):
-            missing = expected[len(stands) :]
-        else:
-            found.divergent += 1
+    written_down, due = _bytes(stands), _bytes(expected)
+    if written_down == due[: len(stands)]:
+        missing = expected[len(stands) :]
+    elif written_down[: len(due)] != due or not _notices(stands[len(due) :]):
+        found.divergent += 1
     for item in numbered:
         found.ledger.apply(item.value)
     for value in stands:
         found.ledger.apply(value)
     return Turn(numbered[-1].seq, now, tuple(item.value for item in numbered),
                 (*follows, *stands, *missing)), missing  # fmt: skip
+
+
+def _notices(values: Sequence[Any]) -> bool:
+    """Return whether these are the driver's own words to the NOC, which no machine says."""
+    return all(isinstance(value, Notice) for value in values)
 
 
 def _bytes(values: Sequence[Any]) -> list[bytes]:
