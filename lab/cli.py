@@ -11,7 +11,10 @@ from lab.network import Lab, LabError, await_state, read_state, start_supervisor
 from lab.scenario import DEFAULT_TARGETS, ScenarioError, make_fault
 
 app = typer.Typer(
-    name="lab", help="A small real NFV network on this machine.", no_args_is_help=True
+    name="lab",
+    help="A small real NFV network on this machine, to watch and to break.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 DEFAULT_RUN_DIR = Path("var/lab")
@@ -71,7 +74,9 @@ def down(run_dir: RunDir = DEFAULT_RUN_DIR) -> None:
 @app.command()
 def status(
     run_dir: RunDir = DEFAULT_RUN_DIR,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print status, faults and truth as JSON.")
+    ] = False,
 ) -> None:
     """What runs where, which faults are on, and what the customers got."""
 
@@ -108,7 +113,10 @@ def fault(
     target: Annotated[
         str | None, typer.Option(help="What it hits; each fault has a default.")
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter, key=value.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A parameter of the fault, key=value; lab/README.md."),
+    ] = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="Take back all faults of this name instead.")
     ] = False,

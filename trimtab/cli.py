@@ -1,17 +1,18 @@
 """The command `trimtab`. Imports what a command needs only when that command runs: `--help` must be quick."""
 
-import asyncio
 import json
-import signal
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trimtab import __version__
 from trimtab.errors import ConfigurationError, TrimtabError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
 
 app = typer.Typer(
     name="trimtab",
@@ -22,7 +23,10 @@ app = typer.Typer(
 )
 
 ConfigPath = Annotated[
-    Path, typer.Option("--config", "-c", help="The configuration file.", envvar="TRIMTAB_CONFIG")
+    Path,
+    typer.Option(
+        "--config", "-c", help="The configuration: docs/configuration.md.", envvar="TRIMTAB_CONFIG"
+    ),
 ]
 DEFAULT_CONFIG = Path("trimtab.yaml")
 
@@ -72,7 +76,7 @@ def run(
 def check(
     config: Annotated[Path, typer.Argument(help="The configuration file.")] = DEFAULT_CONFIG,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print findings and values as JSON.")
+        bool, typer.Option("--json", help="Print findings, or each policy's timings, as JSON.")
     ] = False,
 ) -> None:
     """Validate the configuration and every policy; print every error and the resolved timings."""
@@ -104,27 +108,37 @@ def check(
 @app.command()
 def demo(
     hold: Annotated[
-        bool, typer.Option(help="Keep everything up at the end, for browsing.")
+        bool, typer.Option(help="Keep everything up at the end, for browsing; Ctrl-C ends it.")
     ] = False,
     json_path: Annotated[
-        Path | None, typer.Option("--json", help="Write the facts to this file.")
+        Path | None, typer.Option("--json", help="Write what became of each fault to this file.")
     ] = None,
-    token: Annotated[str, typer.Option(help="The API token; one is made up otherwise.")] = "",
+    token: Annotated[
+        str, typer.Option(help="The token to sign in with; one is made up and printed otherwise.")
+    ] = "",
     seconds: Annotated[
-        float | None, typer.Option(help="Give each fault this long at most.", min=1)
+        float | None,
+        typer.Option(help="Follow each fault for this long at most; 90 otherwise.", min=1),
     ] = None,
     faults: Annotated[
-        str, typer.Option(help="A scenario's name or file, or kinds of fault separated by commas.")
+        str,
+        typer.Option(
+            help="A scenario (default, slow, handed-over, frozen, or a YAML file), or kinds of fault:"
+            " crash,hang,overload; `trimtab lab fault --help` lists them."
+        ),
     ] = "default",
-    seed: Annotated[int, typer.Option(help="The lab's seed.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the lab's identifiers.")] = 0,
     port: Annotated[
-        int, typer.Option(help="The console's port; a free one otherwise.", min=0, max=65535)
+        int, typer.Option(help="The console's port; 0: a free one.", min=0, max=65535)
     ] = 0,
     compare: Annotated[
-        bool, typer.Option(help="Run the same script without the loop as well.")
+        bool, typer.Option(help="Run the same faults without the loop as well, and show both.")
     ] = False,
     directory: Annotated[
-        Path | None, typer.Option(help="Keep journal, logs and configuration here.")
+        Path | None,
+        typer.Option(
+            help="Keep journal, logs and configuration here; otherwise they go at the end."
+        ),
     ] = None,
 ) -> None:
     """Start the lab and the loop, break the network on purpose, and show what the loop makes of it."""
@@ -136,12 +150,19 @@ def demo(
 
 @app.command()
 def replay(
-    directory: Annotated[Path, typer.Argument(help="The folder of the recording.")],
-    mapping: Annotated[Path, typer.Option("--mapping", "-m", help="How to read the recording.")],
+    directory: Annotated[
+        Path, typer.Argument(help="The folder of the recording; files as the mapping names them.")
+    ],
+    mapping: Annotated[
+        Path, typer.Option("--mapping", "-m", help="How to read it: docs/replay.md, examples/.")
+    ],
     json_path: Annotated[
-        Path | None, typer.Option("--json", help="Write the findings to this file.")
+        Path | None, typer.Option("--json", help="Write what was noticed to this file.")
     ] = None,
-    journal: Annotated[Path | None, typer.Option(help="Keep the journal in this folder.")] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="Keep the journal in this new folder; otherwise it goes at the end."),
+    ] = None,
 ) -> None:
     """Run a recording through the loop, acting on nothing: what was noticed, how late, what would have been done."""
     from trimtab.app.backtest import replay_recording
@@ -152,7 +173,11 @@ def replay(
 @app.command()
 def explain(
     identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="The id of anything the loop gave out.")
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="Of an alarm, incident, decision, action or verification, as the console and API show it.",
+        ),
     ],
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -177,15 +202,16 @@ def lab(context: typer.Context) -> None:
     lab_app(args=context.args, prog_name="trimtab lab")
 
 
-def _with_signals(work: Any) -> int:
+def _with_signals(work: "Callable[[asyncio.Event], Coroutine[Any, Any, int]]") -> int:
     """Run a coroutine function that is told by an event when to stop; SIGINT and SIGTERM set it."""
+    import asyncio
+    import signal
 
     async def whole() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        coroutine: Coroutine[Any, Any, int] = work(stop)
-        return await coroutine
+        return await work(stop)
 
     return asyncio.run(whole())

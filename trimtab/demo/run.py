@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.network import Lab
-from lab.scenario import DEFAULT_TARGETS, Fault, Scenario, load, make_fault
+from lab.network import Lab, LabError
+from lab.scenario import DEFAULT_TARGETS, Fault, Scenario, ScenarioError, load, make_fault
 from trimtab.config.lab import lab_configuration
 from trimtab.demo.client import LoopClient
 from trimtab.demo.follow import FaultRow, follow, observe
@@ -28,6 +28,7 @@ READY_TIMEOUT_SECONDS = 60.0
 FAULT_TIMEOUT_SECONDS = 90.0
 QUIET_TIMEOUT_SECONDS = 45.0
 QUIET_SECONDS = 1.0
+SETTLE_SECONDS = 3.0  # between two faults that were named one by one
 PROGRESS_SECONDS = 0.5
 HOST = "127.0.0.1"
 INTERRUPTED = 130
@@ -71,6 +72,7 @@ class Demo:
         self, stop: asyncio.Event | None = None, finish: Callable[[], Awaitable[None]] | None = None
     ) -> None:
         """Run the script, which fills in `rows` and `services`; then `finish`, then hold until `stop` if asked to."""
+        scenario = scenario_of(self.options.faults)
         async with AsyncExitStack() as stack:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.reporter.say(
@@ -80,7 +82,6 @@ class Demo:
             stack.push_async_callback(lab.stop)
             client, loop = await self._start_loop(lab, stack)
             started = self._clock.monotonic_ns()
-            scenario = self._scenario()
             if client is not None:
                 await self._quiet(client)
             for number, fault in enumerate(scenario.faults, 1):
@@ -123,12 +124,6 @@ class Demo:
         await ready
         self.reporter.say(f"Console   {client.base_url}/   token {token}", "bold")
         return client, loop
-
-    def _scenario(self) -> Scenario:
-        names = self.options.faults.split(",")
-        if all(name in DEFAULT_TARGETS for name in names):
-            return Scenario(3.0, tuple(make_fault(name, None) for name in names))
-        return load(self.options.faults)
 
     async def _one(
         self, lab: Lab, client: LoopClient | None, number: int, fault: Fault, scenario: Scenario
@@ -217,8 +212,24 @@ class Demo:
         }
 
 
+def scenario_of(faults: str) -> Scenario:
+    """Return the script that `--faults` names. Raises TrimtabError when there is none."""
+    kinds = faults.split(",")
+    if all(kind in DEFAULT_TARGETS for kind in kinds):
+        return Scenario(SETTLE_SECONDS, tuple(make_fault(kind, None) for kind in kinds))
+    try:
+        return load(faults)
+    except ScenarioError as error:
+        known = ", ".join(DEFAULT_TARGETS)
+        raise TrimtabError(
+            f"--faults: {error}\ngive a scenario's name or file, or kinds of fault: {known}"
+        ) from error
+
+
 async def run_demo(options: DemoOptions, stop: asyncio.Event) -> int:
     """Run the demo; return its exit code: 0 when every fault ended EFFECTIVE and every service is fulfilled."""
+    if options.json_path is not None and not options.json_path.parent.is_dir():
+        raise TrimtabError(f"--json: there is no folder {options.json_path.parent}; make it first")
     reporter = Reporter()
     directory = options.directory or Path(tempfile.mkdtemp(prefix="trimtab-demo-"))
     try:
@@ -235,6 +246,8 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> int:
             await work
         reporter.say("Stopped; nothing is left running.")
         return INTERRUPTED
+    except LabError as error:
+        raise TrimtabError(f"the lab failed: {error}") from error
     finally:
         if options.directory is None:
             shutil.rmtree(directory, ignore_errors=True)
