@@ -5,7 +5,7 @@ from dataclasses import replace
 from policies.guards import Request, freeze
 from policies.ladder import WITHOUT_EFFECT, end, give_up, next_rung
 from policies.scene import Scene
-from policies.state import SENDS_MAX, Ladder, Phase
+from policies.state import ANSWER_SHARE, SENDS_MAX, Ladder, Phase
 from policies.verification import open_check
 from trimtab.domain.action import TERMINAL, TRANSITIONS, Action, ActionResult, ActionState
 from trimtab.domain.incident import IncidentState
@@ -119,6 +119,9 @@ def _defer(scene: Scene, action: Action, result: ActionResult) -> None:
 def _send_again(scene: Scene, action: Action) -> None:
     """Send a refused action again, if what let it through still does."""
     if not scene.running:
+        return
+    whole_ns = action.deadline_ns - action.created_at_ns
+    if action.deadline_ns - scene.now_ns < whole_ns // ANSWER_SHARE:
         return
     incident = scene.state.incidents.get(action.incident_id)
     ladder = ladder_of(scene, action.id)

@@ -181,6 +181,20 @@ def test_refusals_end_in_the_next_rung(world):
     assert world.intended()[0].kind is ActionKind.MIGRATE
 
 
+def test_a_refused_action_is_not_sent_so_late_that_its_end_would_be_in_doubt(world):
+    world.crash()
+    world.tick()
+    (action,) = world.intended()
+    world.result(action, "sending")
+    whole_seconds = (action.deadline_ns - action.created_at_ns) / 1e9
+    world.result(action, "deferred", "503", wait=whole_seconds * 0.9)
+    world.tick(whole_seconds * 0.93)
+    assert world.actions[action.id].state is ActionState.DEFERRED
+    world.tick(whole_seconds * 0.1)
+    assert world.actions[action.id].state is ActionState.FAILED
+    assert world.actions[action.id].detail == "refused until its deadline: 503"
+
+
 def test_a_refused_action_is_dropped_when_its_incident_resolves(world):
     world.crash()
     world.tick()

@@ -104,7 +104,7 @@ class LiveDriver:
         self._scheduler = AsyncIOScheduler()
         self._scheduler.add_listener(self._overrun, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
         self._scheduler.add_job(
-            self.tick, "interval", seconds=self.cadence_seconds, coalesce=True, max_instances=1,
+            self._on_cadence, "interval", seconds=self.cadence_seconds, coalesce=True, max_instances=1,
             misfire_grace_time=max(1, round(self.cadence_seconds)),
         )  # fmt: skip
         self._scheduler.start()
@@ -171,6 +171,13 @@ class LiveDriver:
         """Take one turn; called on cadence. Whoever is cancelled while waiting does not cut the turn short."""
         turn = asyncio.create_task(self._locked_turn(), name="turn")
         await asyncio.shield(turn)
+
+    async def _on_cadence(self) -> None:
+        try:
+            await self.tick()
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
 
     async def _locked_turn(self) -> None:
         async with self._lock:
