@@ -5,7 +5,7 @@ from typing import Any
 
 from api.console.sparkline import Sparkline, sparkline
 from api.console.timeline import timeline
-from api.console.words import ACTION_KIND, STATUS, Label, amount, short
+from api.console.words import ACTION_KIND, STATUS, Label, amount, share, short
 from api.loop import frozen_by
 from api.ports import Assurance
 from api.scopes import Principal
@@ -178,7 +178,7 @@ async def _tile(
         remark=_remark(objective, latest),
         since_ns=latest.since_ns if latest else None,
         compliance=STATUS[compliance],
-        budget=amount(budget, "ratio") if budget is not None else "",
+        budget=share(budget) if budget is not None else "",
         first_paint=first_paint,
     )
 

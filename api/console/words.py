@@ -1,5 +1,6 @@
 """How the console says things: labels, tones, and numbers with units that people read."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,6 +13,10 @@ from trimtab.domain.time import NS_PER_SECOND, rfc3339
 from trimtab.domain.verification import Verdict
 
 ABSENT = "no data"
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
+_NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
+_MEASURED = re.compile(rf"({_NUMBER}) (seconds|ratio)\b(?:(, bound )({_NUMBER})(?: \2\b)?)?")
+_STATUSES = {"NOT_FULFILLED": "not fulfilled", "FULFILLED": "fulfilled", "INDETERMINATE": "unknown"}
 NARROW_SPACE = "\u202f"  # between thousands, unbreakable
 
 
@@ -108,6 +113,23 @@ def amount(value: float | None, unit: str) -> str:
     return f"{_number(value)} {spaced(unit).replace(' per second', '/s')}".strip()
 
 
+def share(ratio: float) -> str:
+    """Return a ratio as a percentage in three digits or so."""
+    return f"{_number(ratio * 100)} %"
+
+
+def plainly(text: str) -> str:
+    """Return a machine's sentence with times of day, and with values as `amount` writes them."""
+
+    def written(found: re.Match[str]) -> str:
+        value, unit, between, bound = found.groups()
+        said = amount(float(value), unit)
+        return f"{said}{between}{amount(float(bound), unit)}" if between else said
+
+    text = _MEASURED.sub(written, _INSTANT.sub(r"\1", text))
+    return re.sub("|".join(_STATUSES), lambda found: _STATUSES[found[0]], text)
+
+
 def _seconds(value: float) -> str:
     size = abs(value)
     if size >= 1 or value == 0:
@@ -150,5 +172,6 @@ FILTERS = {
     "clock": clock,
     "day": day,
     "span": span,
+    "plainly": plainly,
     "rfc3339": rfc3339,
 }

@@ -10,7 +10,7 @@ import pytest
 
 from api.console.assets import plotly_path
 from api.console.sparkline import HEIGHT, sparkline
-from api.console.words import amount, span
+from api.console.words import amount, plainly, span
 from trimtab.domain.assessment import FulfilmentStatus
 
 Client = Callable[[str], httpx2.AsyncClient]
@@ -107,6 +107,21 @@ async def test_assets_are_kept_for_ever_by_their_address(client_of: Client) -> N
 )  # fmt: skip
 def test_amounts_are_readable(value: float | None, unit: str, text: str) -> None:
     assert amount(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("machine", "people"),
+    [
+        ("NOT_FULFILLED (0.299781 seconds, bound 0.04)", "not fulfilled (300 ms, bound 40 ms)"),
+        (
+            "fw-0 is in trouble (loss) since 2026-11-23T08:37:24.000Z: 0.44 ratio, bound 0.3 ratio",
+            "fw-0 is in trouble (loss) since 08:37:24: 44 %, bound 30 %",
+        ),
+        ("received_rate is 12 packets_per_second", "received_rate is 12 packets_per_second"),
+    ],
+)
+def test_a_machines_sentence_is_readable(machine: str, people: str) -> None:
+    assert plainly(machine) == people
 
 
 def test_spans_are_readable() -> None:
