@@ -129,11 +129,6 @@ def answer_page(
     return answer([body(item) for item in page.items], headers)
 
 
-def without_nulls(**members: object) -> dict[str, Any]:
-    """Return an object without the members that are absent."""
-    return {name: value for name, value in members.items() if value is not None}
-
-
 def later(router: APIRouter, operations: Sequence[tuple[str, str]]) -> None:
     """Answer operations that a standard has and Trimtab does not have yet: 501, in its dialect."""
 

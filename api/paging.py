@@ -5,12 +5,11 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
-from starlette.responses import Response
 
 from api.context import context_of
 from api.problem import ApiError, FieldProblem
 from api.settings import PAGE_SIZE_MAX
-from trimtab.store.questions import Page, PageRequest, Position
+from trimtab.store.questions import PageRequest, Position
 
 CURSOR_CHARACTERS_MAX = 512
 
@@ -45,11 +44,3 @@ def page_request(
 
 
 Paging = Annotated[PageRequest, Depends(page_request)]
-
-
-def count_headers(response: Response, page: Page[object], throttled: bool) -> None:
-    """Set MEF's and TM Forum's paging headers."""
-    response.headers["X-Total-Count"] = str(page.total)
-    response.headers["X-Result-Count"] = str(len(page.items))
-    if throttled:
-        response.headers["X-Pagination-Throttled"] = "true"

@@ -9,7 +9,6 @@ from trimtab.errors import CollectorError
 Message = MutableMapping[str, Any]
 AsgiReceive = Callable[[], Awaitable[Message]]
 AsgiSend = Callable[[Message], Awaitable[None]]
-AsgiApp = Callable[[Message, AsgiReceive, AsgiSend], Awaitable[None]]
 
 BODY_TIMEOUT_SECONDS = 30.0
 

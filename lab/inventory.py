@@ -11,7 +11,6 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-TENANTS = ("acme", "globex")
 ASPECT = "capacity"
 # Instances of one VNF: initial plus `MAX_SCALE_LEVEL`.
 MAX_SCALE_LEVEL = 3

@@ -8,8 +8,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-NAMES_FORMAT = 1
-
 
 @dataclass(frozen=True, slots=True)
 class View:

@@ -1,7 +1,7 @@
 """Read trimtab.yaml: every finding in it at once, each with its place and its mend."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from trimtab.config.settings import ApiSetting, InfluxSetting, Settings, TokenSe
 from trimtab.domain.time import seconds_from_ns
 from trimtab.errors import ConfigurationError, Finding
 
-Plugins = Sequence[tuple[str, str, BaseModel]]
 _OWN_KEYS = ("kind", "name")
 SECRET_BYTES_MAX = 65_536
 
@@ -42,8 +41,8 @@ def load(
     if isinstance(file, list):
         raise ConfigurationError(tuple(sorted([*findings, *file])))
     findings.extend(build.cross_check(document, file))
-    found_collectors = _plugins(document, "collectors", collectors, path.parent, findings)
-    found_actuators = _plugins(document, "actuators", actuators, path.parent, findings)
+    found_collectors = _plugins(document, "collectors", collectors, findings)
+    found_actuators = _plugins(document, "actuators", actuators, findings)
     findings.extend(build.check_actions(document, file, {name for _, name, _ in found_actuators}))
     secrets = _Secrets(document, path.parent, environ, findings)
     api = _api(file.api, secrets)
@@ -73,11 +72,9 @@ def _plugins(
     document: Document,
     section: str,
     known: Mapping[str, type[BaseModel]],
-    folder: Path,
     findings: list[Finding],
 ) -> list[tuple[str, str, BaseModel]]:
     """Validate each entry by its own kind's Config."""
-    del folder
     found: list[tuple[str, str, BaseModel]] = []
     entries: list[dict[str, Any]] = document.data.get(section) or []
     seen: set[str] = set()

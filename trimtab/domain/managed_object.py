@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 OBJECTS_MAX = 100_000
-PROVIDER_TENANT = "provider"
 
 
 class ObjectKind(StrEnum):

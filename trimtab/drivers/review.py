@@ -19,7 +19,6 @@ from trimtab.drivers.turn import Turn
 
 NEVER_NS = 2**62
 TOP_CAUSES = 3
-NS_PER_DAY = 86_400 * NS_PER_SECOND
 TOLD = frozenset({ActionKind.NOTIFY, ActionKind.HAND_OVER})
 
 
