@@ -138,12 +138,18 @@ def test_this_machines_own_kpis_are_assessed(tmp_path: Path, exporter: int, api_
     path = write_config(tmp_path, api_port, exporter)
     with running(path):
         answer = until(
-            api_port, "/api/v1/services", lambda a: a.json()["items"][0]["status"] == "FULFILLED"
+            api_port,
+            "/api/v1/services",
+            lambda a: [s["status"] for s in a.json()["items"]] == ["FULFILLED"],
         )
         (objective,) = answer.json()["items"][0]["objectives"]
         assert objective["assessment"]["value"] > 1_000_000
         assert objective["assessment"]["unit"] == "bytes"
-        assert b"trimtab_objective_value" in ask(api_port, "/metrics").content
+        figures = ask(api_port, "/metrics").text
+        assert "trimtab_objective_value" in figures
+        for name in ("trimtab_loop_series", "trimtab_journal_size_bytes"):
+            (line,) = [line for line in figures.splitlines() if line.startswith(f"{name} ")]
+            assert float(line.split()[1]) > 0, line
         assert httpx2.get(f"http://127.0.0.1:{api_port}/api/v1/services").status_code == 401
 
 
@@ -237,7 +243,7 @@ def test_a_full_disk_stops_the_loop_and_not_the_process(
             until(
                 api_port,
                 "/api/v1/services",
-                lambda a: a.json()["items"][0]["status"] == "FULFILLED",
+                lambda a: [s["status"] for s in a.json()["items"]] == ["FULFILLED"],
                 20,
             )
     finally:
