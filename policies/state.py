@@ -25,7 +25,7 @@ LADDERS_PER_INCIDENT_MAX = 8
 ACTIONS_PER_HOUR_MAX = 60  # of all policies together
 ACTIONS_AT_ONCE_MAX = 20
 SENDS_MAX = 10  # of one action; only a refusal leads to another
-ANSWER_SHARE = 8  # in the last eighth of its time nothing is sent again: a refusal must not end in doubt
+ANSWER_SHARE = 8  # nothing is sent again in the last eighth of its time: its end would be in doubt
 
 Pair = tuple[str, str]
 

@@ -130,15 +130,9 @@ class SubmissionOutcome(StrEnum):
 
     ACCEPTED = "accepted"  # an operation runs: poll it
     DONE = "done"  # it is over already and succeeded
-    REFUSED = (
-        "refused"  # certainly not accepted (409, 429, 503): may be sent again later
-    )
-    FAILED = (
-        "failed"  # certainly not accepted, and never will be (404, 422, not supported)
-    )
-    UNKNOWN = (
-        "unknown"  # the connection broke or the answer made no sense: ask with `find`
-    )
+    REFUSED = "refused"  # certainly not accepted (409, 429, 503): may be sent again later
+    FAILED = "failed"  # certainly not accepted, and never will be (404, 422, not supported)
+    UNKNOWN = "unknown"  # the connection broke or the answer made no sense: ask with `find`
 
 
 @dataclass(frozen=True, slots=True)
