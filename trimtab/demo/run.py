@@ -215,9 +215,9 @@ class Demo:
 def scenario_of(faults: str) -> Scenario:
     """Return the script that `--faults` names. Raises TrimtabError when there is none."""
     kinds = faults.split(",")
-    if all(kind in DEFAULT_TARGETS for kind in kinds):
-        return Scenario(SETTLE_SECONDS, tuple(make_fault(kind, None) for kind in kinds))
     try:
+        if len(kinds) > 1 or kinds[0] in DEFAULT_TARGETS:
+            return Scenario(SETTLE_SECONDS, tuple(make_fault(kind, None) for kind in kinds))
         return load(faults)
     except ScenarioError as error:
         known = ", ".join(DEFAULT_TARGETS)

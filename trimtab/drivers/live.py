@@ -187,7 +187,8 @@ class LiveDriver:
             try:
                 await self._turn(offers)
             finally:
-                settle(offers, False)  # whom no turn has answered by now: a defect must not keep them waiting
+                # Whom no turn has answered by now: a defect must not keep them waiting.
+                settle(offers, False)
 
     def _turn_soon(self) -> None:
         """Take a turn now instead of at the next tick; calls that come meanwhile share it."""

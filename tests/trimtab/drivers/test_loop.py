@@ -18,7 +18,7 @@ from trimtab.drivers.loop import Loop
 Turns = list[list[Input]]
 Script = Callable[[dict[int, tuple[float, float, float]]], Turns]
 
-A_CRASH = {second: (0.6, 0.0, 1.0) for second in range(6, 20)}
+A_CRASH = dict.fromkeys(range(6, 20), (0.6, 0.0, 1.0))
 readings = st.tuples(st.sampled_from((0.0, 0.02, 0.5)), st.sampled_from((0.0, 1.0)), st.just(1.0))
 scripts = st.dictionaries(st.integers(1, 25), readings, max_size=25)
 
