@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -89,9 +90,14 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def parsed(paths: list[Path]) -> Iterator[tuple[str, ast.Module]]:
     for path in paths:
-        yield name_of(path), ast.parse(path.read_text("utf-8"))
+        yield name_of(path), tree_of(path)
 
 
 def dotted(node: ast.expr) -> str:
