@@ -217,7 +217,7 @@ def _evidence(candidate: Candidate, unit: str) -> tuple[str, ...]:
         told.append("that trouble has ended, what rests on it has not recovered yet")
     if candidate.services:
         told.append(
-            f"{len(candidate.services)} suffering services rest on it: {', '.join(candidate.services)}"
+            f"suffering services that rest on it, {len(candidate.services)}: {', '.join(candidate.services)}"
         )
     if candidate.resources:
         told.append(

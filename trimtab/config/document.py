@@ -68,9 +68,7 @@ def read_document(text: str, file: str) -> Document:
         tree = loader.load(text)
     except DuplicateKeyError as error:
         key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "a key"
-        raise _wrong(
-            file, _mark(error), f"`{key}` is given twice", "keep one of them"
-        ) from error
+        raise _wrong(file, _mark(error), f"`{key}` is given twice", "keep one of them") from error
     except MarkedYAMLError as error:
         problem = (error.problem or "malformed").replace("\n", " ")
         raise _wrong(file, _mark(error), f"not YAML: {problem}", "mend the syntax") from error
