@@ -55,11 +55,17 @@ class Storm:
         """Arrange the next second's faults."""
         world, chance = self.world, self.random.random
         hurt = chance() < 0.6
-        world.values[world.second + 1] = (0.6 if hurt else 0.0, 0.0 if hurt and chance() < 0.9 else 1.0, 1.0)
+        world.values[world.second + 1] = (
+            0.6 if hurt else 0.0,
+            0.0 if hurt and chance() < 0.9 else 1.0,
+            1.0,
+        )
         if chance() < 0.15:
             world.storage.fail(self.random.choice(("append", "sync", "create", "rename")), times=3)
         if chance() < 0.1:
-            world.storage.capacity_bytes = world.storage.used_bytes() + self.random.randint(0, 90_000)
+            world.storage.capacity_bytes = world.storage.used_bytes() + self.random.randint(
+                0, 90_000
+            )
         elif chance() < 0.5:
             world.storage.capacity_bytes = 1 << 40
         if chance() < 0.12:
@@ -71,7 +77,10 @@ class Storm:
         """Let a second pass; rows come twice, late and out of order."""
         world, chance = self.world, self.random.random
         now = world.driver.clock.now_ns()
-        rows = [(n, now - NS_PER_SECOND // 2, v) for n, v in enumerate(world.values.get(world.second, (0.0, 1.0, 1.0)))]
+        rows = [
+            (n, now - NS_PER_SECOND // 2, v)
+            for n, v in enumerate(world.values.get(world.second, (0.0, 1.0, 1.0)))
+        ]
         if chance() < 0.3:
             self.delayed.append(SampleBatch.from_rows("prometheus/test", rows[1:][::-1]))
         if self.delayed and chance() < 0.3:
@@ -85,7 +94,9 @@ class Storm:
         world = self.world
         while world.second < until:
             step()
-            going = asyncio.create_task(self.second() if until <= STORM_SECONDS else world.pass_second())
+            going = asyncio.create_task(
+                self.second() if until <= STORM_SECONDS else world.pass_second()
+            )
             while not going.done() and not self.dead:
                 await asyncio.wait({going}, timeout=0.002)
             failed = going.done() and isinstance(going.exception(), SimulatedCrash)
@@ -154,7 +165,9 @@ def test_no_seed_breaks_an_invariant(new_world: Callable[[int], Any], seed: int)
             told = [item for item in actions if item.kind is ActionKind.HAND_OVER]
             assert [item for item in told if item.incident_id == action.incident_id]
     last = {alarm.id: alarm for alarm in world.journaled(Alarm)}
-    assert all(alarm.state is AlarmState.CLEARED for alarm in last.values())  # 6: all is well by now
+    assert all(
+        alarm.state is AlarmState.CLEARED for alarm in last.values()
+    )  # 6: all is well by now
     written, again = replayed(world)
     assert written == again  # 7
     assert world.divergent == 0

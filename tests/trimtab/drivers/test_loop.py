@@ -73,23 +73,33 @@ def test_all_well_means_nothing_is_done(script: Script) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(values=scripts)
-def test_a_second_run_gives_equal_bytes(script: Script, values: dict[int, tuple[float, float, float]]) -> None:
+def test_a_second_run_gives_equal_bytes(
+    script: Script, values: dict[int, tuple[float, float, float]]
+) -> None:
     turns = script(values)
     assert as_bytes(run(Loop(machines()), turns)) == as_bytes(run(Loop(machines()), turns))
 
 
 @settings(max_examples=15, deadline=None)
 @given(values=scripts)
-def test_batch_borders_do_not_matter(script: Script, values: dict[int, tuple[float, float, float]]) -> None:
+def test_batch_borders_do_not_matter(
+    script: Script, values: dict[int, tuple[float, float, float]]
+) -> None:
     turns = script(values)
-    assert as_bytes(run(Loop(machines()), turns)) == as_bytes(run(Loop(machines()), row_by_row(turns)))
+    assert as_bytes(run(Loop(machines()), turns)) == as_bytes(
+        run(Loop(machines()), row_by_row(turns))
+    )
 
 
 @settings(max_examples=15, deadline=None)
 @given(values=scripts)
-def test_two_shards_give_what_one_gives(script: Script, values: dict[int, tuple[float, float, float]]) -> None:
+def test_two_shards_give_what_one_gives(
+    script: Script, values: dict[int, tuple[float, float, float]]
+) -> None:
     turns = script(values)
-    assert as_bytes(run(Loop(machines()), turns)) == as_bytes(run(Loop(machines(), shards=2), turns))
+    assert as_bytes(run(Loop(machines()), turns)) == as_bytes(
+        run(Loop(machines(), shards=2), turns)
+    )
 
 
 @settings(max_examples=15, deadline=None)
