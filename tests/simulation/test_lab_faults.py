@@ -136,10 +136,14 @@ def test_a_link_that_loses_packets_ends_with_people(runner: asyncio.Runner, site
         fault = await site.inject("link_loss", "fw-rtr", loss_ratio=0.3)
 
         async def handed_over() -> bool:
-            return any(row["outcome"] == "hand_over" for row in await site.news("decisions", before))
+            return any(
+                row["outcome"] == "hand_over" for row in await site.news("decisions", before)
+            )
 
         await site.until("handed over", handed_over)
-        told = [row for row in await site.news("decisions", before) if row["outcome"] == "hand_over"]
+        told = [
+            row for row in await site.news("decisions", before) if row["outcome"] == "hand_over"
+        ]
         assert all(row["reason"] for row in told)
         kinds = {row["kind"] for row in await site.news("actions", actions)}
         assert kinds <= {"hand_over"}
@@ -151,7 +155,9 @@ def test_a_link_that_loses_packets_ends_with_people(runner: asyncio.Runner, site
 
 def test_the_far_sides_records_show_each_action_once(runner: asyncio.Runner, site: Site) -> None:
     async def run() -> None:
-        found = await audit(site.client, site.lab.state["vnfm_url"], await migrations(site.lab.state["vim"]))
+        found = await audit(
+            site.client, site.lab.state["vnfm_url"], await migrations(site.lab.state["vim"])
+        )
         assert found.findings == []
         assert found.operations >= 1
         assert "Traceback" not in site.log.read_text(encoding="utf-8")
