@@ -287,9 +287,9 @@ class InfluxSink:
                 return
 
     def _lose(self, batch: list[str], reason: str, trouble: str) -> None:
+        self._say(trouble)  # before the counters: whoever sees them move finds the reason
         self._meter.sink_failed(self.name)
         self._meter.sink_dropped(self.name, len(batch), reason)
-        self._say(trouble)
 
     def _pause(self, seconds: float) -> bool:
         """Wait before another try; False when there is no time for one."""
