@@ -71,7 +71,7 @@ def test_all_well_means_nothing_is_done(script: Script) -> None:
     assert not [value for value in outputs if isinstance(value, (Alarm, Incident, Action))]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(values=scripts)
 def test_a_second_run_gives_equal_bytes(
     script: Script, values: dict[int, tuple[float, float, float]]
@@ -80,7 +80,7 @@ def test_a_second_run_gives_equal_bytes(
     assert as_bytes(run(Loop(machines()), turns)) == as_bytes(run(Loop(machines()), turns))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(values=scripts)
 def test_batch_borders_do_not_matter(
     script: Script, values: dict[int, tuple[float, float, float]]
@@ -91,7 +91,7 @@ def test_batch_borders_do_not_matter(
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(values=scripts)
 def test_two_shards_give_what_one_gives(
     script: Script, values: dict[int, tuple[float, float, float]]
@@ -102,7 +102,7 @@ def test_two_shards_give_what_one_gives(
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(values=scripts, cut=st.integers(0, 25))
 def test_carrying_on_from_a_snapshot_equals_never_having_stopped(
     script: Script, values: dict[int, tuple[float, float, float]], cut: int
