@@ -12,6 +12,7 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 OPERATION_TIMEOUT_SECONDS = 20.0
 POLL_SECONDS = 0.3
 VERSION = {"Version": "2.0.0"}
+ACTIONS_MAX = 200
 UNDER_WAY = frozenset({"STARTING", "PROCESSING", "ROLLING_BACK"})
 
 
@@ -49,7 +50,7 @@ async def migrations(vim: dict[str, str]) -> list[dict[str, Any]]:
 
 
 async def put_right(lab: Lab, client: LoopClient) -> None:
-    """Do what people would: end stuck operations, heal each VNF, tell the loop that it is free again."""
+    """Do what people would: end stuck operations, heal each VNF, release what the loop holds locked."""
     base = f"{lab.state['vnfm_url']}/vnflcm/v2"
     async with httpx2.AsyncClient(timeout=REQUEST_TIMEOUT_SECONDS, headers=VERSION) as http:
         await _unlock(http, base)
@@ -58,7 +59,10 @@ async def put_right(lab: Lab, client: LoopClient) -> None:
                 f"{base}/vnf_instances/{vnf['vnf_instance_id']}/heal", json={"cause": "by hand"}
             )
         await _until_idle(http, base)
-    await client.order("loop/reset")
+    for action in await client.list("actions", state="unknown", limit=ACTIONS_MAX):
+        await client.order(f"actions/{action['id']}/reset")
+    for incident in await client.list("incidents", state="open", limit=ACTIONS_MAX):
+        await client.order(f"incidents/{incident['id']}/reset")
 
 
 async def _unlock(http: httpx2.AsyncClient, base: str) -> None:
