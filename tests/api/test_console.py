@@ -79,7 +79,7 @@ def served(server: Served, world: Any) -> Served:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
-        pytest.skip("no chromium on this machine")
+        pytest.skip("no chromium: apt-get install chromium")
     with sync_playwright() as driver:
         found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield found

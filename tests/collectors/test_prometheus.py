@@ -498,7 +498,7 @@ def test_settings_that_make_no_sense(settings, complaint) -> None:
 
 
 @pytest.mark.skipif(
-    which("prometheus-node-exporter") is None, reason="Debian's node exporter is not installed"
+    which("prometheus-node-exporter") is None, reason="apt-get install prometheus-node-exporter"
 )
 async def test_a_real_node_exporter(journal, clock, running, until, free_port) -> None:
     command = [

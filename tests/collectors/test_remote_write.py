@@ -241,7 +241,7 @@ def test_damaged_bytes_are_refused_not_tripped_over(data: st.DataObject) -> None
     assert len(request.key) == len(request.value) == len(request.time_ns)
 
 
-@pytest.mark.skipif(which("prometheus") is None, reason="Debian's prometheus is not installed")
+@pytest.mark.skipif(which("prometheus") is None, reason="apt-get install prometheus")
 async def test_a_real_prometheus_writes_to_it(
     journal, clock, running, until, serve, served, free_port, tmp_path: Path
 ) -> None:

@@ -297,7 +297,7 @@ def _await(server: RealPrometheus, query: str, enough: Callable[[float], bool]) 
 def _running(folder: Path, exposed: Exposed, port: int) -> Iterator[RealPrometheus]:
     binary = shutil.which("prometheus")
     if binary is None:
-        pytest.skip("no prometheus: Debian's package is not installed")
+        pytest.skip("no prometheus: apt-get install prometheus")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [

@@ -84,7 +84,7 @@ def test_names_follow_the_conventions() -> None:
 def test_promtool_finds_nothing_to_complain_about(telemetry: Telemetry) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("no promtool: Debian's package prometheus is not installed")
+        pytest.skip("no promtool: apt-get install prometheus")
     record = {
         MetricKind.COUNTER: telemetry.count,
         MetricKind.GAUGE: telemetry.gauge,

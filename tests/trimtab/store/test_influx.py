@@ -325,7 +325,7 @@ def test_nobody_listens(free_port: int) -> None:
 def victoria(tmp_path: Path, free_port: int) -> Iterator[str]:
     binary = shutil.which("victoria-metrics")
     if binary is None:
-        pytest.skip("no victoria-metrics: Debian's package is not installed")
+        pytest.skip("no victoria-metrics: apt-get install victoria-metrics")
     url = f"http://127.0.0.1:{free_port}"
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -70,7 +70,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     except FileNotFoundError:
-        pytest.skip("there is no mount command")
+        pytest.skip("no mount: apt-get install mount")
     if done.returncode != 0:
         pytest.skip(f"a tmpfs can't be mounted here: {done.stderr.strip()}")
     yield place
