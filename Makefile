@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench dashboards lock clean
+.PHONY: help install demo test lint bench bench-quality dashboards lock clean
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ lint: $(VENV)/dev.stamp ## ruff, mypy strict, import-linter
 
 bench: $(VENV)/dev.stamp ## measure, each figure as a ratio against a named peer or limit
 	$(BIN)/python -m bench $(ARGS)
+
+DATA ?= ../shared/data
+bench-quality: $(VENV)/dev.stamp ## judge detectors, causes and warnings on recordings; DATA=folder ARGS="--json out.json"
+	$(BIN)/python -m bench.quality --data $(DATA) $(ARGS)
 
 dashboards: $(VENV)/dev.stamp ## build dashboards/json from dashboards/build.py
 	$(BIN)/python -m dashboards.build

@@ -194,7 +194,8 @@ class LiveDriver:
         """Take a turn now instead of at the next tick; calls that come meanwhile share it."""
         if self._stopping or (self._soon is not None and not self._soon.done()):
             return
-        self._soon = asyncio.create_task(self.tick())
+        self._soon = asyncio.create_task(self.tick(), name="turn soon")
+        self._soon.add_done_callback(_report_failure)
 
     async def _commit(self, result: ActionResult) -> bool:
         durable = self._intake.offer([result])
@@ -340,3 +341,9 @@ class LiveDriver:
 
     async def _in_turn_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._turning, work)
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    """Say now why a turn that nobody waits for failed, not whenever its task happens to be collected."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a turn out of cadence failed", exc_info=error)

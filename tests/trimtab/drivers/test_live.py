@@ -146,7 +146,7 @@ def test_a_death_at_any_point_repeats_and_forgets_nothing(
     async def run() -> None:
         world.at_point = crash
         await world.start()
-        life = asyncio.create_task(see_it_through(world))
+        life = world.begin(see_it_through(world))
         while not life.done() and not dead[0]:
             await asyncio.wait({life}, timeout=0.002)
         if dead[0]:

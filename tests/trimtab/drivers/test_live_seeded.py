@@ -94,9 +94,7 @@ class Storm:
         world = self.world
         while world.second < until:
             step()
-            going = asyncio.create_task(
-                self.second() if until <= STORM_SECONDS else world.pass_second()
-            )
+            going = world.begin(self.second() if until <= STORM_SECONDS else world.pass_second())
             while not going.done() and not self.dead:
                 await asyncio.wait({going}, timeout=0.002)
             failed = going.done() and isinstance(going.exception(), SimulatedCrash)

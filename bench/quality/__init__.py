@@ -1,0 +1,1 @@
+"""How well Trimtab sees, explains and foresees, measured on recorded telemetry."""
