@@ -5,7 +5,9 @@ The registry is what the contract suite runs.
 
 from collections.abc import Callable
 
-from analytics.detectors.ewma import EwmaDetector
+from analytics.detectors.kpi_anomaly import KpiAnomalyDetector
 from trimtab.ports import Detector
 
-DETECTORS: dict[str, Callable[[], Detector]] = {EwmaDetector.name: EwmaDetector}
+DETECTORS: dict[str, Callable[[], Detector]] = {
+    KpiAnomalyDetector.name: KpiAnomalyDetector,
+}
