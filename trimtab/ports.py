@@ -219,7 +219,7 @@ class Detector(Protocol):
     ) -> Verdicts:
         """Take finite values at times (ns UTC), in order; a slot may occur more than once. Judge each, then learn it.
 
-        How values are cut into calls changes nothing. Raises ValueError when a slot is out of range.
+        How values are cut into calls changes nothing. Raises ValueError for NaN, and when a slot is out of range.
         """
         ...
 

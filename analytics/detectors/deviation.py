@@ -29,7 +29,12 @@ FIELDS = {
 
 
 def bounded(values: Floats) -> Floats:
-    """Return values as the detectors can reckon with them: at most +-VALUE_MAX, and 0 below VALUE_MIN."""
+    """Return values as the detectors can reckon with them: at most +-VALUE_MAX, and 0 below VALUE_MIN.
+
+    Raises ValueError for NaN: an absent value is left out.
+    """
+    if np.isnan(values).any():
+        raise ValueError("NaN is no value of a KPI; leave absent values out")
     held = np.minimum(np.maximum(values, -VALUE_MAX), VALUE_MAX)
     return np.where(np.abs(held) < VALUE_MIN, 0.0, held)
 

@@ -145,12 +145,13 @@ class KpiAnomalyDetector:
             + gap.novelty(state, "averaged", slots, average)
         ) / len(VIEWS)
         size = np.abs(distance)
+        warm = seen >= deviation.WARM_UP
         newest = _highest(state, "novelty", slots, share, NOVELTY_ROWS)
         farthest = _highest(state, "deviation", slots, size, DEVIATION_ROWS)
-        alarmed = self._within_budget(slots, times, newest, farthest)
+        # All is new to a slot that has seen little.
+        alarmed = self._within_budget(slots, times, np.where(warm, newest, 0.0), farthest)
         verdicts.score[out] = share + DEVIATION_WEIGHT * size
         verdicts.alarmed[out] = alarmed
-        warm = seen >= deviation.WARM_UP
         verdicts.low[out] = np.where(warm, mean - EXPECTED_DEVIATIONS * scale, np.nan)
         verdicts.high[out] = np.where(warm, mean + EXPECTED_DEVIATIONS * scale, np.nan)
 

@@ -181,6 +181,7 @@ def judge(
         ) / 3
         size = abs(distance)
         newest = _highest(slot, share, novelty_peaks, novelty_ages, NOVELTY_ROWS)
+        newest = newest if warm else 0.0
         farthest = _highest(slot, size, deviation_peaks, deviation_ages, DEVIATION_ROWS)
         last = lasts[slot]
         passed = 0.0 if last == 0 else max(time - last, 0) / NS_PER_DAY

@@ -150,6 +150,13 @@ def test_a_slot_out_of_range_is_refused(name: str, slot: int) -> None:
         judge(DETECTORS[name](), [(slot, 1.0)])
 
 
+@pytest.mark.parametrize("rows", [1, 2_000])
+def test_an_absent_value_is_refused(name: str, rows: int) -> None:
+    detector = DETECTORS[name]()
+    with pytest.raises(ValueError, match="NaN"):
+        judge(detector, [(0, 1.0)] * rows + [(0, float("nan"))])
+
+
 def test_a_snapshot_of_another_kind_is_refused(name: str) -> None:
     with pytest.raises(JournalCorrupt):
         DETECTORS[name]().restore(pack({"format": 99}))
