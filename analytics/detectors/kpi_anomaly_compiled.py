@@ -181,7 +181,6 @@ def judge(
         ) / 3
         size = abs(distance)
         newest = _highest(slot, share, novelty_peaks, novelty_ages, NOVELTY_ROWS)
-        newest = newest if warm else 0.0
         farthest = _highest(slot, size, deviation_peaks, deviation_ages, DEVIATION_ROWS)
         last = lasts[slot]
         passed = 0.0 if last == 0 else max(time - last, 0) / NS_PER_DAY
@@ -189,7 +188,7 @@ def judge(
         earned = alarms_per_day * passed
         novel_spent = max(np.float64(novelty_alarms[slot]) - earned, 0.0)
         far_spent = max(np.float64(deviation_alarms[slot]) - earned, 0.0)
-        novel, far = newest >= NOVELTY_BAR, farthest >= DEVIATION_BAR
+        novel, far = warm and newest >= NOVELTY_BAR, farthest >= DEVIATION_BAR
         told_novel = novel and novel_spent < ALARMS_AT_ONCE
         told_far = farthest >= DEVIATION_BAR * (1.0 + far_spent)
         told = told_novel or told_far

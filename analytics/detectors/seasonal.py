@@ -33,7 +33,7 @@ HELPFUL = 0.7
 # The newest value of an hour weighs so much in its profile; of the plain average, and of all errors, so much.
 PROFILE_WEIGHT = 0.1
 PLAIN_WEIGHT = 0.02
-ERROR_WEIGHT = 0.01
+ERROR_WEIGHT = 0.002
 # Profiles are single floats.
 PROFILE_MAX = 1e30
 # A value moves the plain average by at most so many deviations; an error counts as at most so many of the usual ones.
