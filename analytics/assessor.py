@@ -102,6 +102,8 @@ class Assessor:
         }
         lanes = [station.lane for station in self.catalogue.stations.values()]
         found["skipped_windows"] = sum(lane.skipped for lane in lanes)
+        watches = [station.watch for station in self.catalogue.stations.values() if station.watch]
+        found["anomalies_over_budget"] = sum(watch.detector.suppressed for watch in watches)
         found["slots"] = len(self.catalogue.table.slots)
         found["kpis"] = sum(len(lane.instances) for lane in lanes)
         return found
@@ -252,6 +254,8 @@ class Assessor:
                 warming = lane.warming(closed.instance, closed.end_ns)
                 size = lane.instances.capacity
                 judged = station.goals.latch(closed, warming, suspect, breaches, size)
+                if station.watch is not None:
+                    outputs += station.watch.judge(lane, closed, suspect | warming, self.tick_ns)
                 if judged is not None:
                     rounds.append((station, closed, judged, kpis))
         for station, closed, judged, kpis in rounds:
@@ -361,16 +365,16 @@ class Assessor:
 
     def _acknowledge(self, command: Command) -> list[AssessorOutput]:
         to = _ALARM_COMMANDS[command.kind]
-        for station in self.catalogue.stations.values():
-            for goal, alarm in station.goals.alarms.items():
+        for table in self.catalogue.open_alarms():
+            for number, alarm in table.items():
                 if alarm.id != command.subject_id:
                     continue
                 if alarm.state is to:
                     reason = f"the alarm is {to.value} already"
                     return [CommandResult(command.id, True, reason, command.at_ns)]
                 changed_at_ns = max(command.at_ns, alarm.changed_at_ns)
-                station.goals.alarms[goal] = alarm.transition(to, changed_at_ns, command.actor)
+                table[number] = alarm.transition(to, changed_at_ns, command.actor)
                 result = CommandResult(command.id, True, "", command.at_ns)
-                return [station.goals.alarms[goal], result]
+                return [table[number], result]
         reason = f"there is no open alarm {command.subject_id}"
         return [CommandResult(command.id, False, reason, command.at_ns)]

@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 
 from analytics.alarm import clear_alarm, trouble_ended
+from analytics.anomalies import AnomalyWatch
 from analytics.binding import Binder, kind_of
 from analytics.columns import Column, Columns
 from analytics.lanes import lane_of
 from analytics.objective import BREACHED, UNKNOWN, Goals
 from analytics.series_table import Beats, SeriesTable
 from analytics.windows import PANES_PER_WINDOW_MAX, Lane, LaneKey
+from trimtab.domain.alarm import Alarm
 from trimtab.domain.configuration import Configuration
 from trimtab.domain.input import AssessorOutput
 from trimtab.domain.kpi import KpiDefinition
@@ -36,6 +38,7 @@ class Station:
 
     lane: Lane
     goals: Goals
+    watch: AnomalyWatch | None = None
 
 
 @dataclass(slots=True)
@@ -72,13 +75,22 @@ class Catalogue:
         self.services = {service.id: service for service in configuration.services}
         self.table.binder = Binder(configuration)
         keys = sorted({lane_key(definition) for definition in self.definitions.values()})
-        self.stations = {key: Station(lane_of(key), Goals()) for key in keys}
+        rule = configuration.anomalies
+        self.stations = {
+            key: Station(lane_of(key), Goals(), AnomalyWatch(rule) if rule else None)
+            for key in keys
+        }
         for key in keys:
             self.beats.watch(key.granularity_ns, key.window_ns // key.granularity_ns)
 
     def inhabited(self) -> list[Station]:
         """Return the stations that hold any KPI of an object: the library defines more than most sites feed."""
         return [station for station in self.stations.values() if station.lane.numbers]
+
+    def open_alarms(self) -> list[dict[int, Alarm]]:
+        """Return the tables in which open alarms are kept: of objectives, and of anomalies."""
+        tables = [station.goals.alarms for station in self.stations.values()]
+        return [*tables, *(each.watch.alarms for each in self.stations.values() if each.watch)]
 
     def object_number(self, object_id: str) -> int:
         """Return the number of an object."""
@@ -190,6 +202,8 @@ class Catalogue:
                 station.goals.table["latched"][goal]
             )
             station.goals.remove(goal)
+        if station.watch is not None:
+            outputs += station.watch.drop(number, at_ns, why)
         station.lane.remove_instance(number)
         return outputs
 

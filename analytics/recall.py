@@ -120,7 +120,10 @@ def reconfigure(
     for object_id in sorted({*catalogue.topology.objects, *catalogue.services}):
         catalogue.expect(object_id, at_ns)
     judged = {key for station in catalogue.stations.values() for key in station.goals.numbers}
+    watched = {alarm.id for table in catalogue.open_alarms() for alarm in table.values()}
     for station in old:
+        if station.watch is not None:
+            outputs += station.watch.end_unless(watched, at_ns)
         for key, goal in sorted(station.goals.numbers.items()):
             if key not in judged:
                 outputs += end_goal(
@@ -206,6 +209,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Numbers, beats: Numbers) 
         "log": rows_state(lane.log, feed_numbers),
         "extra": lane.extra_state(instances, feed_numbers),
         "goals": goals.state([goal for _, goal in sorted(goals.numbers.items())]),
+        "anomalies": station.watch.state(order) if station.watch else None,
     }
 
 
@@ -287,6 +291,9 @@ def _load_lane(
             if column not in _REBUILT:
                 lane.instances[column][number] = rows[column][at - 1]
         lane.instances["beats"][number] = [beats[beat] for beat in rows["beats"][at - 1].tolist()]
+    if station.watch is not None and state["anomalies"] is not None:
+        count = len(state["instances"]["keys"])
+        station.watch.load(state["anomalies"], [instances.get(at + 1) for at in range(count)])
     feeds: Numbers = {}
     table = state["feeds"]
     for at in range(1, len(table["instance"]) + 1):

@@ -16,7 +16,7 @@ from trimtab.domain import codec
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import Trouble
 from trimtab.domain.command import Command, CommandKind
-from trimtab.domain.configuration import BindingRule, Configuration
+from trimtab.domain.configuration import AnomalyRule, BindingRule, Configuration
 from trimtab.domain.input import ClockJump, Input, Numbered, SeriesAdded, Tick
 from trimtab.domain.kpi import KpiDefinition, LabelMatcher, Statistic
 from trimtab.domain.managed_object import (
@@ -79,6 +79,7 @@ def configuration(bound: float = 5.0, without: str = "") -> Configuration:
             BindingRule((), "p/vnfc/{o}"),
         ),
         InventoryChange("configuration", T0, objects, (Alias("p/vnfc/a", "vim", "u1", T0),)),
+        anomalies=AnomalyRule(),
     )
 
 

@@ -32,6 +32,17 @@ class ActuatorBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class AnomalyRule:
+    """Watch KPIs for what is unlike them: those named, or all of every object; so many alarms a day and KPI at most.
+
+    The budget is an average over days, for values that are far off; what was never seen before is spared it at first.
+    """
+
+    alarms_per_day: float = 2.0
+    kpis: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """All that the machines need to know of `trimtab.yaml`; the plugins' own settings stay at the edge."""
 
@@ -44,3 +55,4 @@ class Configuration:
     actuators: tuple[ActuatorBinding, ...] = ()
     late_after_ns: int = 2 * NS_PER_SECOND  # grace behind the watermark of (source, object)
     future_limit_ns: int = 10 * NS_PER_SECOND
+    anomalies: AnomalyRule | None = None
