@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,22 +10,13 @@ from pathlib import Path
 
 from bench import exposition, journal, loop
 from bench.comparison import Comparison
+from bench.machine import machine
 
 BENCHES: dict[str, Callable[[Path], Iterator[Comparison]]] = {
     "journal": journal.run,
     "exposition": exposition.run,
     "loop": loop.run,
 }
-
-
-def machine() -> dict[str, str | int | float]:
-    """Return what the figures depend on."""
-    return {
-        "cores": os.cpu_count() or 0,
-        "load_1min": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
 
 
 def main(arguments: list[str] | None = None) -> int:

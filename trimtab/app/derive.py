@@ -1,9 +1,11 @@
 """What is derived from each turn: the read model, the sample history, and the sink when one is configured."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from trimtab.domain.input import SeriesAdded
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.samples import SampleBatch
 from trimtab.drivers.turn import Turn
 from trimtab.errors import StoreError
@@ -30,11 +32,11 @@ class Derived:
         if turn.seq <= self.position():
             return
         told = [item for item in turn.inputs if not isinstance(item, (SampleBatch, SeriesAdded))]
-        values = [*told, *turn.outputs]
-        self.read_model.apply(turn.seq << VALUES_PER_TURN_BITS, turn.now, values)
+        outputs = list(_one_by_one(turn.outputs))
+        self.read_model.apply(turn.seq << VALUES_PER_TURN_BITS, turn.now, [*told, *outputs])
         self._remember(turn)
         if self.influx is not None:
-            self.influx.apply(turn.seq, turn.now, turn.outputs)
+            self.influx.apply(turn.seq, turn.now, outputs)
 
     def position(self) -> int:
         """Return the last turn that the read model holds, -1 when it is empty."""
@@ -59,3 +61,12 @@ class Derived:
                     self.history.add(item)
         except StoreError as error:
             log.warning("samples are missing from the history: %s", error)
+
+
+def _one_by_one(outputs: Iterable[object]) -> Iterator[object]:
+    """Yield outputs with the KPIs that are shown one by one in place of their batches."""
+    for output in outputs:
+        if isinstance(output, KpiBatch):
+            yield from output.kpis(output.shown())
+        else:
+            yield output

@@ -1,7 +1,7 @@
 """Kill -9 the loop again and again while it works; then hold the far side's records against its own.
 
-`python -m trimtab.demo.kill_campaign --kills 200 --json OUT`: half of the kills at named points of the code, half at
-random times, each followed by a restart.
+`python -m trimtab.demo.kill_campaign --kills 200 --json OUT`: at least half of the kills at named points of the code,
+the others at random times, each followed by a restart.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import json
 import random
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,23 +26,20 @@ from trimtab.config.lab import lab_configuration
 from trimtab.demo.audit import Audit, audit
 from trimtab.demo.client import LoopClient
 from trimtab.demo.far_side import migrations, put_right
+from trimtab.demo.kill_plan import Life, route, storm
 from trimtab.demo.loop_process import LoopProcess, secrets_of
 from trimtab.demo.report import Reporter
 from trimtab.demo.run import free_port
-from trimtab.drivers.crashpoint import (
-    AFTER_INPUTS_JOURNALED,
-    AFTER_STEP,
-    CRASH_POINTS,
-    VARIABLE,
-)
+from trimtab.drivers.crashpoint import CRASH_POINTS, VARIABLE
+from trimtab.errors import TrimtabError
 
 READY_SECONDS = 60.0
-REACH_SECONDS = 10.0
+REACH_SECONDS = 15.0
+FIRST_REACH_SECONDS = 40.0  # to see the fault, wait, decide
 SETTLE_SECONDS = 60.0
-FIRST_LIFE_SECONDS = (0.5, 8.0)  # from the fault: before, while and after it is acted on
-RANDOM_LIFE_SECONDS = (0.5, 7.0)  # from the start: recovery is struck, too
-KILLS_PER_FAULT = 7
-EVERY_TURN = (AFTER_INPUTS_JOURNALED, AFTER_STEP)
+KILLS_FOR_EVERY_POINT = 100  # so many strike each point at least once
+AT_RANDOM = "at random"
+NOT_REACHED = "at random, the point was not reached"
 FAULTS = (
     ("crash", "fw-0"), ("crash", "cpe-acme-0"), ("hang", "rtr-0"), ("crash", "cpe-globex-0"),
     ("overload", "acme-vpn"), ("noisy_host", "host-2"),
@@ -52,14 +50,35 @@ FAULTS = (
 class Campaign:
     """What was done: kills by where they struck, lives, and how each fault ended."""
 
+    wanted: int
     kills: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
     restarts_seconds: list[float] = field(default_factory=list)
 
+    @property
+    def done(self) -> bool:
+        """Return whether there were as many kills as were asked for."""
+        return self.kills.total() >= self.wanted
+
+    @property
+    def named(self) -> int:
+        """Return how many struck at a named point."""
+        return self.kills.total() - self.kills[AT_RANDOM] - self.kills[NOT_REACHED]
+
+    def shortfalls(self) -> list[str]:
+        """Return what makes this campaign prove less than it should."""
+        found = []
+        if self.named * 2 < self.kills.total():
+            found.append(f"only {self.named} of {self.kills.total()} kills struck a named point")
+        if self.kills.total() >= KILLS_FOR_EVERY_POINT:
+            missed = [point for point in CRASH_POINTS if not self.kills[f"at {point}"]]
+            found.extend(f"no kill struck {point}" for point in missed)
+        return found
+
 
 async def run(kills: int, seed: int, directory: Path, reporter: Reporter) -> dict[str, Any]:
     """Run the campaign; return its facts."""
-    campaign = Campaign()
+    campaign = Campaign(kills)
     chance = random.Random(seed)
     async with AsyncExitStack() as stack:
         lab = await Lab.start(directory / "lab", seed=seed)
@@ -72,28 +91,55 @@ async def run(kills: int, seed: int, directory: Path, reporter: Reporter) -> dic
         stack.push_async_callback(loop.stop)
         client = LoopClient(f"http://127.0.0.1:{port}", token)
         stack.push_async_callback(client.close)
-        await _start(loop, client, campaign)
-        await _settle(client)
-        number = 0
-        while campaign.kills.total() < kills:
+        number = seed
+        while not campaign.done:
             kind, target = FAULTS[number % len(FAULTS)]
-            number += 1
-            injected = await lab.inject(make_fault(kind, target))
-            await asyncio.sleep(chance.uniform(*FIRST_LIFE_SECONDS))
-            await loop.kill()
-            campaign.kills["at random"] += 1
-            for _ in range(min(KILLS_PER_FAULT, kills - campaign.kills.total())):
-                await _kill_once(loop, campaign, chance)
+            injected = await _survive(lab, loop, client, campaign, number, chance)
             await _start(loop, client, campaign)
             ending = await _settle(client)
             campaign.endings[f"{kind}: {ending}"] += 1
-            reporter.say(f"{campaign.kills.total():4} kills  {kind} {target}: {ending}")
+            reporter.say(
+                f"{campaign.kills.total():4} kills, {campaign.named} named  {kind} {target}: {ending}"
+            )
             await lab.clear(str(injected["id"]))
             if ending != "fulfilled":
                 await put_right(lab, client)
                 await _settle(client)
+            await loop.kill()
+            campaign.kills[AT_RANDOM] += 1
+            number += 1
+        await _start(loop, client, campaign)
         found = await audit(client, lab.state["vnfm_url"], await migrations(lab.state["vim"]))
     return _facts(campaign, found)
+
+
+async def _survive(
+    lab: Lab, loop: LoopProcess, client: LoopClient, campaign: Campaign, number: int,
+    chance: random.Random,
+) -> dict[str, Any]:  # fmt: skip
+    """Have a fault befall a life, and this one and those after it end as planned; return the fault."""
+    first, *others = route(number)
+    await loop.start(_armed(first))
+    await client.until_ready(READY_SECONDS)
+    await _settle(client)
+    kind, target = FAULTS[number % len(FAULTS)]
+    injected: dict[str, Any] = await lab.inject(make_fault(kind, target))
+    reached = await _end(loop, first, campaign, FIRST_REACH_SECONDS)
+    for life in others:
+        if not reached or campaign.done:
+            break
+        await loop.start(_armed(life))
+        reached = await _end(loop, life, campaign, REACH_SECONDS)
+    for life in storm(number, chance):
+        if campaign.done:
+            break
+        await loop.start(_armed(life))
+        await _end(loop, life, campaign, REACH_SECONDS)
+    return injected
+
+
+def _armed(life: Life) -> dict[str, str]:
+    return {VARIABLE: f"{life.point}:{life.passing}" if life.point else ""}
 
 
 async def _start(loop: LoopProcess, client: LoopClient, campaign: Campaign) -> None:
@@ -104,23 +150,29 @@ async def _start(loop: LoopProcess, client: LoopClient, campaign: Campaign) -> N
     campaign.restarts_seconds.append(time.monotonic() - started)
 
 
-async def _kill_once(loop: LoopProcess, campaign: Campaign, chance: random.Random) -> None:
-    """Let the loop live a life that ends by kill -9, at a named point or at a random time in turn."""
-    if campaign.kills.total() % 2:
-        await loop.start({VARIABLE: ""})
-        await asyncio.sleep(chance.uniform(*RANDOM_LIFE_SECONDS))
+async def _end(
+    loop: LoopProcess, life: Life, campaign: Campaign, reach_seconds: float
+) -> bool:  # fmt: skip
+    """Wait until the life ends as it should, else end it; return whether it ended as it should."""
+    await asyncio.sleep(life.seconds if life.told_to_stop or not life.point else 0.0)
+    if life.told_to_stop:
+        loop.ask_to_stop()
+    if life.point is None:
         await loop.kill()
-        campaign.kills["at random"] += 1
-        return
-    point = CRASH_POINTS[campaign.kills.total() // 2 % len(CRASH_POINTS)]
-    often = chance.randint(1, 12) if point in EVERY_TURN else 1
-    await loop.start({VARIABLE: f"{point}:{often}"})
+        campaign.kills[AT_RANDOM] += 1
+        return True
     try:
-        await asyncio.wait_for(loop.wait(), REACH_SECONDS)
-        campaign.kills[f"at {point}"] += 1
+        code = await asyncio.wait_for(loop.wait(), reach_seconds)
     except TimeoutError:  # nothing led there in this life
         await loop.kill()
-        campaign.kills["at random, the point was not reached"] += 1
+        campaign.kills[NOT_REACHED] += 1
+        return False
+    if code != -signal.SIGKILL:
+        if life.told_to_stop:  # it had nothing to save yet: an orderly end, no kill
+            return False
+        raise TrimtabError(f"the loop ended by itself with {code}:\n{loop.log_tail()}")
+    campaign.kills[f"at {life.point}"] += 1
+    return True
 
 
 async def _settle(client: LoopClient) -> str:
@@ -141,6 +193,8 @@ def _facts(campaign: Campaign, found: Audit) -> dict[str, Any]:
     return {
         "format": 1,
         "kills": campaign.kills.total(),
+        "named": campaign.named,
+        "shortfalls": campaign.shortfalls(),
         "struck": dict(campaign.kills),
         "endings": dict(campaign.endings),
         "restart_seconds_median": restarts[len(restarts) // 2] if restarts else None,
@@ -150,7 +204,7 @@ def _facts(campaign: Campaign, found: Audit) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run from the command line; exit 1 when the accounts differ."""
+    """Run from the command line; exit 1 when the accounts differ, or too few kills struck a named point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
@@ -169,7 +223,7 @@ def main() -> None:
     reporter.say(text)
     if options.json is not None:
         options.json.write_text(text + "\n", encoding="utf-8")
-    sys.exit(1 if facts["audit"]["findings"] else 0)
+    sys.exit(1 if facts["audit"]["findings"] or facts["shortfalls"] else 0)
 
 
 if __name__ == "__main__":

@@ -58,11 +58,16 @@ class LoopProcess:
         """Ask it to stop, then insist."""
         if self._process is None or self._process.returncode is not None:
             return
-        self._process.send_signal(signal.SIGTERM)
+        self.ask_to_stop()
         try:
             await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_SECONDS)
         except TimeoutError:
             await self.kill()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, and wait for nothing."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
 
     async def kill(self) -> None:
         """Kill -9, and wait until it is gone."""
