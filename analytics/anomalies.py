@@ -17,7 +17,7 @@ from analytics.detectors.kpi_anomaly import (
     KpiAnomalySettings,
     deviations,
 )
-from analytics.kpi import Bools
+from analytics.kpi import Bools, Floats
 from analytics.windows import Closed, Lane
 from trimtab.domain.alarm import Alarm, AlarmState, AlarmType, PerceivedSeverity
 from trimtab.domain.assessment import FulfilmentStatus, Trouble
@@ -72,8 +72,11 @@ class AnomalyWatch:
 
     def judge(
         self, lane: Lane, closed: Closed, passed_over: Bools, tick_ns: int
-    ) -> list[AssessorOutput]:
-        """Take windows that closed; those without a value, or `passed_over`, are neither judged nor learnt."""
+    ) -> tuple[list[AssessorOutput], Floats]:
+        """Take windows that closed; those without a value, or `passed_over`, are neither judged nor learnt.
+
+        Return what is told, and each window's deviation, NaN where it was not judged.
+        """
         watched = closed.present & ~passed_over & np.isfinite(closed.value)
         if self._names:
             watched &= np.array(
@@ -81,14 +84,16 @@ class AnomalyWatch:
                 dtype=np.bool_,
             )
         at = watched.nonzero()[0]
+        found = np.full(len(closed.instance), np.nan)
         if not at.size:
-            return []
+            return [], found
         instance, value = closed.instance[at], closed.value[at]
         verdicts = self.detector.update(instance, closed.end_ns[at], value)
         told = verdicts.alarmed.copy()
         for number in self.alarms:
             told |= instance == number
         sizes = deviations(value, verdicts)
+        found[at] = sizes
         outputs: list[AssessorOutput] = []
         for row in told.nonzero()[0].tolist():
             number = int(instance[row])
@@ -97,8 +102,8 @@ class AnomalyWatch:
             odd = _Odd(
                 object_id=object_id,
                 kpi=kpi,
-                unit=lane.definitions[number].unit,
-                kpi_id=lane.names[number].at(end_ns),
+                unit=lane.definition_of(number).unit,
+                kpi_id=content_id("kpi", object_id, kpi, end_ns),
                 end_ns=end_ns,
                 value=float(value[row]),
                 low=float(verdicts.low[row]),
@@ -107,7 +112,7 @@ class AnomalyWatch:
                 deviations=float(sizes[row]),
             )
             outputs += self._tell(number, odd, bool(verdicts.alarmed[row]), tick_ns)
-        return outputs
+        return outputs, found
 
     def _tell(self, number: int, odd: _Odd, alarmed: bool, tick_ns: int) -> list[AssessorOutput]:
         alarm = self.alarms.get(number)
@@ -115,7 +120,8 @@ class AnomalyWatch:
             self.alarms[number] = self._raised(number, odd, tick_ns)
             self.calm[number] = 0
             status = FulfilmentStatus.NOT_FULFILLED
-            return [self.alarms[number], _trouble(self.alarms[number], status, odd.end_ns, odd)]
+            alarm = self.alarms[number]
+            return [alarm, trouble_of(alarm, status, odd.end_ns, odd.value, odd.kpi_id)]
         self.calm[number] += 1
         if alarmed or not odd.low <= odd.value <= odd.high:
             self.calm[number] = 0
@@ -159,7 +165,8 @@ class AnomalyWatch:
         del self.calm[number]
         at_ns = max(at_ns, alarm.changed_at_ns)
         cleared = clear_alarm(alarm, at_ns, why)
-        return [cleared, _trouble(cleared, FulfilmentStatus.FULFILLED, at_ns, odd)]
+        value, parent = (odd.value, odd.kpi_id) if odd else (None, None)
+        return [cleared, trouble_of(cleared, FulfilmentStatus.FULFILLED, at_ns, value, parent)]
 
     def drop(self, number: int, at_ns: int, why: str) -> list[AssessorOutput]:
         """Forget an instance; what is open of it ends."""
@@ -194,18 +201,21 @@ class AnomalyWatch:
                 self.alarms[number], self.calm[number] = alarm, calm
 
 
-def _trouble(alarm: Alarm, status: FulfilmentStatus, at_ns: int, odd: _Odd | None) -> Trouble:
+def trouble_of(
+    alarm: Alarm, status: FulfilmentStatus, at_ns: int, value: float | None, parent_id: str | None
+) -> Trouble:
+    """Return the trouble that an anomaly is, or that it is over."""
     name = content_id("trouble", alarm.object_id, alarm.objective, at_ns, status.value)
     active = status is FulfilmentStatus.NOT_FULFILLED
     return Trouble(
-        context=Context(name, odd.kpi_id if odd else None),
+        context=Context(name, parent_id),
         object_id=alarm.object_id,
         symptom=SYMPTOM,
         status=status,
         since_ns=alarm.raised_at_ns if active else at_ns,
         at_ns=at_ns,
         confidence=CONFIDENCE if active else 1.0,
-        value=odd.value if odd else None,
+        value=value,
         bound=alarm.bound,
         alarm_id=alarm.id if active else None,
         objective=alarm.objective,

@@ -14,6 +14,7 @@ from analytics.columns import Columns
 from analytics.lanes import rows_from, rows_state
 from analytics.packing import pack, unpack
 from analytics.series_table import Beats, Counters, SeriesTable
+from analytics.together import Together
 from analytics.topology import topology_from, topology_state
 from analytics.windows import LaneKey
 from trimtab.domain.configuration import Configuration
@@ -115,6 +116,9 @@ def reconfigure(
     catalogue.objects = Columns(catalogue.objects.columns)
     catalogue.object_numbers = {}
     catalogue.prepare(configuration)
+    if configuration.anomalies is None:
+        outputs += catalogue.together.drop_all(at_ns, "its KPIs are watched no more")
+    catalogue.together = Together()
     load(catalogue, state)
     outputs += catalogue.take_inventory(configuration.inventory, at_ns)[0]
     for object_id in sorted({*catalogue.topology.objects, *catalogue.services}):
@@ -171,6 +175,7 @@ def export(catalogue: Catalogue) -> dict[str, Any]:
             "table": state,
         },
         "beats": beats.state({beat: beat_numbers[beat] for beat in order}),
+        "together": catalogue.together.state(),
         "lanes": [
             _lane_state(key, station, slot_numbers, beat_numbers)
             for key, station in catalogue.stations.items()
@@ -232,6 +237,9 @@ def load(catalogue: Catalogue, state: dict[str, Any]) -> None:
         source = int(catalogue.table.slots["source"][slot])
         if source >= 0:
             catalogue.vouch(slot, source)
+    rule = catalogue.configuration.anomalies if catalogue.configuration else None
+    if rule is not None:
+        catalogue.together.load(state["together"], rule)
     breaches = catalogue.objects["breaches"]
     for station in catalogue.stations.values():
         for lane_state in state["lanes"]:

@@ -163,7 +163,12 @@ def configuration(file: File) -> Configuration:
 
 
 def _anomalies(part: AnomaliesPart | None) -> AnomalyRule | None:
-    return None if part is None else AnomalyRule(float(part.alarms_per_day), tuple(part.kpis))
+    if part is None:
+        return None
+    return AnomalyRule(
+        float(part.alarms_per_day), tuple(part.kpis), tuple(part.together),
+        parse_duration(part.retrain_every),
+    )  # fmt: skip
 
 
 def _service(item: ServicePart) -> Service:

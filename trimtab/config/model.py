@@ -220,6 +220,8 @@ class AnomaliesPart(Part):
 
     alarms_per_day: float = Field(default=2.0, gt=0, le=1_000, allow_inf_nan=False)
     kpis: list[Name] = Field(default_factory=list, max_length=LIST_MAX)
+    together: list[ObjectKind] = Field(default_factory=list, max_length=len(ObjectKind))
+    retrain_every: Duration = "1d"
 
 
 class KpiDefaults(Part):

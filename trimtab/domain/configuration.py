@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from trimtab.domain.kpi import KpiDefinition, LabelMatcher
-from trimtab.domain.managed_object import InventoryChange
+from trimtab.domain.managed_object import InventoryChange, ObjectKind
 from trimtab.domain.policy import ActionKind
 from trimtab.domain.service import Service, ServiceLevelObjective
 from trimtab.domain.time import NS_PER_SECOND
@@ -36,10 +36,13 @@ class AnomalyRule:
     """Watch KPIs for what is unlike them: those named, or all of every object; so many alarms a day and KPI at most.
 
     The budget is an average over days, for values that are far off; what was never seen before is spared it at first.
+    The KPIs of each object of the kinds `together` are also judged by a model, learnt anew every `retrain_every_ns`.
     """
 
     alarms_per_day: float = 2.0
     kpis: tuple[str, ...] = ()
+    together: tuple[ObjectKind, ...] = ()
+    retrain_every_ns: int = 24 * 3_600 * NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
