@@ -89,9 +89,9 @@ class AnomalyWatch:
             return [], found
         instance, value = closed.instance[at], closed.value[at]
         verdicts = self.detector.update(instance, closed.end_ns[at], value)
-        told = verdicts.alarmed.copy()
-        for number in self.alarms:
-            told |= instance == number
+        told = verdicts.alarmed
+        if self.alarms:
+            told = told | np.isin(instance, np.fromiter(self.alarms, np.intp, len(self.alarms)))
         sizes = deviations(value, verdicts)
         found[at] = sizes
         outputs: list[AssessorOutput] = []

@@ -131,8 +131,8 @@ def test_anomalies_are_watched_only_when_asked_for(tmp_path: Path) -> None:
     [
         ("{kpis: [frame_delay_95]}", "there is no KPI `frame_delay_95`"),
         ("{alarms_per_day: 0.0}", "alarms_per_day"),
-        ("{together: [router]}", "together"),
-        ("{retrain_every: often}", "retrain_every"),
+        ("{together: [router]}", "`router` is not a choice"),
+        ("{retrain_every: often}", "`often` is not a duration"),
     ],
 )
 def test_what_is_wrong_with_anomalies_is_said(tmp_path: Path, section: str, said: str) -> None:

@@ -1,6 +1,8 @@
 """Rows are gathered within bounds, models learnt when due, and a fit that fails stops nothing."""
 
+import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from trimtab.domain.configuration import AnomalyRule
 from trimtab.domain.kpi import KpiDefinition, Statistic
 from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.managed_object import ObjectKind
+from trimtab.domain.trained_model import TrainedModel
 from trimtab.drivers import training
 from trimtab.drivers.training import ROWS_MAX, ROWS_MIN, Trainer
 
@@ -114,3 +117,27 @@ def test_only_kpis_that_are_watched_are_gathered() -> None:
     trainer.observe([batch(0, [1.0, 2.0, 3.0])])
     assert trainer.window("p/vnfc/a", 0).kpis == ("delay",)
     trainer.close()
+
+
+def test_what_a_worker_learns_enters_the_loop_through_the_journal(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "ROWS_MIN", 5)
+    trainer = Trainer(AnomalyRule(together=tuple(ObjectKind)), fit)
+
+    async def run() -> None:
+        await world.start()
+        world.driver.trainer = trainer
+        await world.until_second(12)
+        await world.driver._train(trainer)
+        await world.pass_second()
+        await world.die()
+        await world.start()
+        await world.until_second(16)
+        await world.driver.stop()
+
+    asyncio.run(run())
+    models = world.journaled(TrainedModel)
+    assert models
+    assert all(model.rows >= 5 and len(model.kpis) > 1 for model in models)
+    assert world.divergent == 0
