@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analytics.detectors.kpi_anomaly import KpiAnomalyDetector, deviations
+from analytics.detectors.kpi_anomaly import KpiAnomalyDetector, KpiAnomalySettings, deviations
 from analytics.detectors.pca_model import ROWS_MAX, fit
 from analytics.detectors.vector import VectorDetector
 from bench.quality.average_precision import Tally, average_precision, tally
@@ -25,7 +25,9 @@ def say(recording: Recording, said: Said) -> Said:
     rows, columns = np.nonzero(np.isfinite(recording.values))
     values = recording.values[rows, columns]
     begin = time.process_time()
-    verdicts = KpiAnomalyDetector().update(columns, recording.times[rows], values)
+    verdicts = KpiAnomalyDetector(KpiAnomalySettings(compiled_from=1)).update(
+        columns, recording.times[rows], values
+    )
     seconds = time.process_time() - begin
     sizes = np.zeros(recording.values.shape)
     sizes[rows, columns] = deviations(values, verdicts)
