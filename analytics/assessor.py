@@ -23,7 +23,6 @@ from trimtab.domain.alarm import AlarmState
 from trimtab.domain.assessment import Assessment, FulfilmentStatus
 from trimtab.domain.command import Command, CommandKind, CommandResult
 from trimtab.domain.configuration import Configuration
-from trimtab.domain.context import Context
 from trimtab.domain.identity import content_id
 from trimtab.domain.input import (
     AssessorOutput,
@@ -35,6 +34,7 @@ from trimtab.domain.input import (
     Tick,
 )
 from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.samples import SampleBatch, SampleFlag
 from trimtab.domain.time import NS_PER_SECOND, seconds_from_ns
@@ -241,14 +241,14 @@ class Assessor:
         newest, breaches = self.catalogue.beats.table["newest"], self.catalogue.objects["breaches"]
         newest[0] = LONG_AGO
         outputs: list[AssessorOutput] = []
-        rounds: list[tuple[Station, Closed, Judged, list[Kpi]]] = []
+        rounds: list[tuple[Station, Closed, Judged, KpiBatch]] = []
         for station in self.catalogue.inhabited():
             lane = station.lane
             limit = lane.due(self.tick_ns, configuration.late_after_ns, newest)
             for closed in lane.close(limit):
                 suspect = self._suspect(closed, lane.key.window_ns)
-                kpis = self._kpis(station, closed, suspect)
-                outputs += kpis
+                kpis = _kpis(station, closed, suspect)
+                outputs.append(kpis)
                 warming = lane.warming(closed.instance, closed.end_ns)
                 size = lane.instances.capacity
                 judged = station.goals.latch(closed, warming, suspect, breaches, size)
@@ -279,36 +279,13 @@ class Assessor:
             )
         return heard
 
-    def _kpis(self, station: Station, closed: Closed, suspect: Bools) -> list[Kpi]:
-        keys, names = station.lane.keys, station.lane.names
-        definitions = station.lane.definitions
-        window_ns = station.lane.key.window_ns
-        kpis = []
-        for number, end_ns, value, present, samples, doubt in zip(
-            closed.instance.tolist(),
-            closed.end_ns.tolist(),
-            closed.value.tolist(),
-            closed.present.tolist(),
-            closed.samples.tolist(),
-            suspect.tolist(),
-            strict=True,
-        ):
-            object_id, name = keys[number]
-            context = Context(names[number].at(end_ns))
-            unit = definitions[number].unit
-            measured = value if present else None
-            kpis.append(
-                Kpi(context, object_id, name, end_ns, window_ns, measured, samples, unit, doubt)
-            )
-        return kpis
-
-    def _verdicts(self, station: Station, judged: Judged, kpis: list[Kpi]) -> list[AssessorOutput]:
+    def _verdicts(self, station: Station, judged: Judged, kpis: KpiBatch) -> list[AssessorOutput]:
         changed = (judged.before != judged.observed) & (judged.observed != UNJUDGED)
         turned = judged.raised | judged.cleared
         service = station.goals.table["service"][judged.goal] & (judged.observed != UNJUDGED)
         outputs: list[AssessorOutput] = []
         for row in (changed | turned | service).nonzero()[0].tolist():
-            goal, kpi = int(judged.goal[row]), kpis[int(judged.at[row])]
+            goal, kpi = int(judged.goal[row]), kpis.kpi(int(judged.at[row]))
             outputs += self._verdict(station, judged, row, goal, kpi, bool(changed[row]))
         return outputs
 
@@ -374,3 +351,16 @@ class Assessor:
                 return [station.goals.alarms[goal], result]
         reason = f"there is no open alarm {command.subject_id}"
         return [CommandResult(command.id, False, reason, command.at_ns)]
+
+
+def _kpis(station: Station, closed: Closed, suspect: Bools) -> KpiBatch:
+    lane = station.lane
+    return KpiBatch(
+        tuple(lane.definitions),
+        lane.object_ids[closed.instance],
+        lane.instances["definition"][closed.instance],
+        closed.end_ns,
+        np.where(closed.present, closed.value, np.nan),
+        closed.samples,
+        suspect,
+    )

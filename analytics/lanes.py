@@ -246,7 +246,7 @@ class AvailabilityLane(Lane):
             track = self.tracks.get(number)
             if track is None:
                 begin_ns = end_ns - self.key.granularity_ns
-                track = AvailabilityTrack.of(self.definitions[number], begin_ns)
+                track = AvailabilityTrack.of(self.definition_of(number), begin_ns)
                 self.tracks[number] = track
             if number in spans:
                 first, last = spans[number]
@@ -279,7 +279,9 @@ class AvailabilityLane(Lane):
         for exported, track in state["tracks"].items():
             if int(exported) in instances:
                 number = instances[int(exported)]
-                self.tracks[number] = AvailabilityTrack.from_state(self.definitions[number], track)
+                self.tracks[number] = AvailabilityTrack.from_state(
+                    self.definition_of(number), track
+                )
 
 
 _FAMILY: dict[Statistic, type[Lane]] = {

@@ -4,7 +4,7 @@ from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import Assessment, Trouble
 from trimtab.domain.command import CommandResult
 from trimtab.domain.input import AssessorOutput, Notice
-from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi_batch import KpiBatch
 
 OrderKey = tuple[int, str, str, int, str]
 
@@ -12,11 +12,12 @@ OrderKey = tuple[int, str, str, int, str]
 def output_order(value: AssessorOutput) -> OrderKey:
     """Return the sort key (end_ns, object id, name, kind of output, identity).
 
-    Equal keys only occur within one object, hence within one shard, whose own order a stable sort keeps.
+    Equal keys only occur within one object, hence within one shard, whose own order a stable sort keeps; only KPIs
+    come in batches of the shard's own cut.
     """
     match value:
-        case Kpi():
-            return (value.end_ns, value.object_id, value.name, 0, "")
+        case KpiBatch():
+            return (-1, "", "", 0, "")  # what follows from them comes behind
         case Assessment():
             return (value.end_ns, value.object_id, value.objective, 1, "")
         case Alarm():

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SNAPSHOT_FORMAT = 1
 AssessorT = TypeVar("AssessorT", bound="Assessor")
 Numbers = dict[int, int]
-_REBUILT = ("object", "beats")  # columns that name rows of other tables
+_REBUILT = ("object", "beats", "definition")  # columns that name rows of other tables
 
 
 def remember(assessor: "Assessor") -> bytes:
@@ -191,7 +191,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Numbers, beats: Numbers) 
     feed_numbers = {feed: at for at, feed in enumerate(feeds, start=1)}
     instance_table = lane.instances.export(order)
     instance_table["beats"] = np.sort(_translate(instance_table["beats"], beats), axis=1)
-    del instance_table["object"]
+    del instance_table["object"], instance_table["definition"]
     feed_table = table.export(feeds)
     feed_table["instance"] = _translate(feed_table["instance"], instances)
     feed_table["slot"] = _translate(feed_table["slot"], slots)

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analytics.columns import LONG_AGO, NEVER, Column, Columns
+from analytics.columns import FIRST_CAPACITY, LONG_AGO, NEVER, Column, Columns
 from analytics.kpi import Bools, Floats, Ints
-from analytics.naming import KpiNames
 from trimtab.domain.kpi import KpiDefinition, Statistic
 from trimtab.domain.time import NS_PER_SECOND
 
@@ -104,6 +103,7 @@ class Lane:
                 "fresh": Column("?", 0),
                 "heard": Column("?", 0),
                 "object": Column("i8", 0),
+                "definition": Column("i2", 0),
                 "samples_min": Column("i8", 1),
                 "percentile": Column("f8", 100.0),
                 "separation": Column("i8", 1),
@@ -122,9 +122,9 @@ class Lane:
                 **self._feed_columns(),
             }
         )
-        self.definitions: dict[int, KpiDefinition] = {}
+        self.definitions: list[KpiDefinition] = []
         self.keys: dict[int, InstanceKey] = {}
-        self.names: dict[int, KpiNames] = {}
+        self.object_ids = np.full(FIRST_CAPACITY, "", dtype=np.object_)
         self.numbers: dict[InstanceKey, int] = {}
         self.feeds_of_slot = np.zeros((16, 1), dtype=np.int64)
         self.feed_lists: dict[int, list[int]] = {}
@@ -142,9 +142,9 @@ class Lane:
         number = self.instances.allocate()
         self.keys[number] = (object_id, definition.name)
         self.numbers[self.keys[number]] = number
-        self.definitions[number] = definition
-        self.names[number] = KpiNames(object_id, definition.name)
+        self._note_object(number, object_id)
         table = self.instances
+        table["definition"][number] = self._place_of(definition)
         table["object"][number] = object_number
         table["samples_min"][number] = definition.samples_min
         table["percentile"][number] = (
@@ -153,6 +153,21 @@ class Lane:
         table["separation"][number] = definition.separation
         table["fresh"][number] = True
         return number
+
+    def _note_object(self, number: int, object_id: str) -> None:
+        if number >= len(self.object_ids):
+            more = np.full(self.instances.capacity - len(self.object_ids), "", dtype=np.object_)
+            self.object_ids = np.concatenate((self.object_ids, more))
+        self.object_ids[number] = object_id
+
+    def _place_of(self, definition: KpiDefinition) -> int:
+        if definition not in self.definitions:
+            self.definitions.append(definition)
+        return self.definitions.index(definition)
+
+    def definition_of(self, number: int) -> KpiDefinition:
+        """Return what an instance measures."""
+        return self.definitions[int(self.instances["definition"][number])]
 
     def begin(self, number: int, at_ns: int) -> None:
         """Let the windows of an instance begin now, although nothing has been heard of it."""
@@ -165,7 +180,7 @@ class Lane:
         gone = np.flatnonzero(self.feeds["instance"] == number) if number else np.zeros(0, np.intp)
         for feed in gone.tolist():
             self.remove_feed(feed)
-        del self.definitions[number], self.names[number]
+        self.object_ids[number] = ""
         del self.numbers[self.keys.pop(number)]
         self.instances.release(number)
 

@@ -159,9 +159,9 @@ def run(folder: Path) -> Iterator[Comparison]:
         (min(sizes), max(sizes)),
     )  # fmt: skip
     asks = [1 / spent.query_seconds[0] for spent in mine]
-    for place, name in enumerate(("Parquet zstd (pyarrow)", "Parquet zstd (DuckDB)")):
+    for kind, name in enumerate(("Parquet zstd (pyarrow)", "Parquet zstd (DuckDB)")):
         yield Comparison(
             "history, one KPI over a day", "queries/s", statistics.median(asks), name,
-            statistics.median(1 / spent.query_seconds[place] for spent in theirs),
+            statistics.median(1 / spent.query_seconds[kind] for spent in theirs),
             (min(asks), max(asks)),
         )  # fmt: skip

@@ -22,7 +22,7 @@ from trimtab.domain.control_loop import ControlLoop, LifecyclePhase, LoopRunStat
 from trimtab.domain.decision import DecisionOutcome, GuardResult
 from trimtab.domain.incident import Incident, IncidentState
 from trimtab.domain.input import DeciderInput, DeciderOutput, Numbered, Tick
-from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.policy import Policy, PolicyMode
 
 
@@ -46,8 +46,10 @@ class Decider:
         out: list[DeciderOutput] = []
         for item in inputs:
             value = item.value
-            # KPI values are by far the most numerous inputs, and few policies read any.
-            if not isinstance(value, Kpi) or self._intake.reads(value):
+            if isinstance(value, KpiBatch):
+                for kpi in self._intake.read_of(value):
+                    out.extend(self._take(kpi))
+            else:
                 out.extend(self._take(value))
         return out
 

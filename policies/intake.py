@@ -1,5 +1,6 @@
 """What the Decider is told and only remembers: incidents, troubles, assessments, KPIs, alarms, inventory, policies."""
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from policies.book import Book
@@ -17,6 +18,7 @@ from trimtab.domain.configuration import Configuration
 from trimtab.domain.incident import Incident, IncidentState
 from trimtab.domain.input import DeciderInput
 from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.policy import PolicySet
 
@@ -32,14 +34,14 @@ class Intake:
         self._kpi_names: set[str] = set()
         self._learn_kpi_names()
 
-    def reads(self, value: Kpi) -> bool:
-        """Return whether some policy reads a KPI: no other is taken in."""
-        return value.name in self._kpi_names
+    def read_of(self, batch: KpiBatch) -> Iterator[Kpi]:
+        """Yield what some policy reads: KPI values are by far the most numerous inputs, and few policies read any."""
+        return batch.kpis(batch.named(self._kpi_names))
 
     def take(self, scene: Scene, value: DeciderInput) -> bool:
         """Take one input in; True when the inventory changed."""
         match value:
-            case Kpi():
+            case Kpi() if value.name in self._kpi_names:
                 self._put(scene, "kpis", self._state.kpis, value.object_id, value.name, value)
             case Assessment():
                 self._assessment(scene, value)

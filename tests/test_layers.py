@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STDLIB = set(sys.stdlib_module_names)
-WITH_NUMPY = {"samples.py", "codec.py"}  # columns, and their bytes
+WITH_NUMPY = {"kpi_batch.py", "samples.py", "codec.py"}  # columns, and their bytes
 
 
 @pytest.fixture(scope="module")

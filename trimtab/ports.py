@@ -178,23 +178,65 @@ class Actuator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """One a value, in the order of the values: how odd it was, and what would have been normal just before it.
+
+    `score` is 0 for normal, finite and higher the odder; `alarmed` says that it is worth telling of; `low` and `high`
+    bound what was expected, NaN while too little is known to expect anything.
+    """
+
+    score: npt.NDArray[np.float64]
+    alarmed: npt.NDArray[np.bool_]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a verdict rests on: the model, and the values that it has learnt from."""
+
+    model: str
+    from_ns: int
+    until_ns: int
+    values: int
+
+
 class Detector(Protocol):
-    """Scores KPI values; one slot an (object, KPI). Pure: state in arrays, no clock."""
+    """Scores KPI values; one slot an (object, KPI). Pure: state in arrays, time is an argument.
+
+    A slot needs no reservation: its first value makes it. `forget` empties it for another KPI to use.
+    """
 
     name: ClassVar[str]
+    bytes_per_slot: ClassVar[int]
 
     def update(
-        self, slots: npt.NDArray[np.intp], values: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
-        """Take one value for each slot (slots are distinct) and return a score each, 0 normal, higher odder."""
+        self,
+        slots: npt.NDArray[np.intp],
+        times: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+    ) -> Verdicts:
+        """Take finite values at times (ns UTC), in order; a slot may occur more than once. Judge each, then learn it.
+
+        How values are cut into calls changes nothing. Raises ValueError for NaN, and when a slot is out of range.
+        """
+        ...
+
+    def forget(self, slots: npt.NDArray[np.intp]) -> None:
+        """Empty slots: they are as if never used."""
+        ...
+
+    def training(self, slot: int) -> Training:
+        """Tell what the verdicts of a slot rest on. Raises ValueError when it was never used."""
         ...
 
     def snapshot(self) -> bytes:
-        """Return the whole state."""
+        """Return the whole state; equal states give equal bytes."""
         ...
 
     def restore(self, blob: bytes) -> None:
-        """Take a state over."""
+        """Take a state over. Raises JournalCorrupt when its format is unknown."""
         ...
 
 

@@ -6,31 +6,51 @@ from dataclasses import replace
 
 import numpy as np
 
-from analytics.detectors.ewma import EwmaDetector
+from analytics.detectors.kpi_anomaly import KpiAnomalyDetector, deviations
+from analytics.detectors.pca_model import ROWS_MAX, fit
+from analytics.detectors.vector import VectorDetector
 from bench.quality.average_precision import Tally, average_precision, tally
 from bench.quality.nab_score import PROFILES, ScoredFile, score
 from bench.quality.part import RaisedAlarm, Said, Scores
-from bench.quality.recording import Mask, Recording
+from bench.quality.recording import Floats, Recording
 
-THRESHOLD = 6.0
+# A model is learnt after so many rows, and anew every so many.
+FIRST_MODEL = 300
+NEXT_MODEL = 1_000
 
 
 def say(recording: Recording, said: Said) -> Said:
-    """Score each row by its oddest series; an alarm is a row's oddest series above the threshold."""
-    detector = EwmaDetector()
-    rows = np.zeros(len(recording.times))
-    alarms = []
-    for row, values in enumerate(recording.values):
-        present = np.flatnonzero(np.isfinite(values))
-        if not len(present):
-            continue
-        scores = detector.update(present, values[present])
-        oddest = int(np.argmax(scores))
-        rows[row] = scores[oddest]
-        if rows[row] >= THRESHOLD:
-            series = recording.series[present[oddest]]
-            alarms.append(RaisedAlarm(int(recording.times[row]), row, series, float(rows[row])))
-    return replace(said, alarms=tuple(alarms), row_scores=rows)
+    """Raise what the shipped detector of KPIs finds worth an alarm; score rows by how odd all KPIs together are."""
+    rows, columns = np.nonzero(np.isfinite(recording.values))
+    values = recording.values[rows, columns]
+    verdicts = KpiAnomalyDetector().update(columns, recording.times[rows], values)
+    sizes = np.zeros(recording.values.shape)
+    sizes[rows, columns] = deviations(values, verdicts)
+    alarms = tuple(
+        RaisedAlarm(
+            int(recording.times[rows[at]]),
+            int(rows[at]),
+            recording.series[columns[at]],
+            float(verdicts.score[at]),
+        )
+        for at in np.flatnonzero(verdicts.alarmed)
+    )
+    return replace(said, alarms=alarms, row_scores=_together(recording, sizes))
+
+
+def _together(recording: Recording, sizes: Floats) -> Floats:
+    """Score rows as one object's KPIs, by models that are learnt as rows come in where there are several KPIs."""
+    detector = VectorDetector(len(recording.series))
+    count = len(recording.times)
+    several = len(recording.series) > 1
+    cuts = list(range(FIRST_MODEL, count, NEXT_MODEL)) if several else []
+    scores = []
+    for begin, end in zip([0, *cuts], [*cuts, count], strict=True):
+        if begin:
+            window = slice(max(0, begin - ROWS_MAX), begin)
+            detector.adopt(fit(recording.times[window], recording.values[window]))
+        scores.append(detector.update(sizes[begin:end], recording.values[begin:end]).scores)
+    return np.concatenate(scores)
 
 
 def score_alarms(pairs: Sequence[tuple[Recording, Said]]) -> Scores:
@@ -46,13 +66,13 @@ def score_alarms(pairs: Sequence[tuple[Recording, Said]]) -> Scores:
         if labels is None or rows is None or labels.anomalous is None:
             continue
         if labels.windows is not None:
-            files[recording.dataset].append(ScoredFile(rows, labels.windows))
+            files[recording.dataset].append(ScoredFile(_told(recording, said), labels.windows))
             continue
         anomalous = labels.anomalous[labels.judged]
         if anomalous.any():
             precision = average_precision(rows[labels.judged], anomalous)
             precisions[recording.dataset].append(precision)
-        events[recording.dataset] += tally(_alarmed(recording, said)[labels.judged], anomalous)
+        events[recording.dataset] += tally((_told(recording, said) > 0)[labels.judged], anomalous)
     found: Scores = {
         f"nab_{name}": {each: score(group, profile).score for each, group in files.items()}
         for name, profile in PROFILES.items()
@@ -64,7 +84,10 @@ def score_alarms(pairs: Sequence[tuple[Recording, Said]]) -> Scores:
     return found
 
 
-def _alarmed(recording: Recording, said: Said) -> Mask:
-    mask = np.zeros(len(recording.times), dtype=np.bool_)
-    mask[[alarm.row for alarm in said.alarms]] = True
-    return mask
+def _told(recording: Recording, said: Said) -> Floats:
+    """Return the score of each row's oddest alarm, 0 for a row without one."""
+    scores = np.zeros(len(recording.times))
+    np.maximum.at(
+        scores, [alarm.row for alarm in said.alarms], [alarm.score for alarm in said.alarms]
+    )
+    return scores

@@ -14,6 +14,7 @@ from trimtab.domain.configuration import BindingRule, Configuration
 from trimtab.domain.incident import Incident
 from trimtab.domain.input import Input, Numbered, SeriesAdded, Tick
 from trimtab.domain.kpi import KpiDefinition, LabelMatcher, Statistic
+from trimtab.domain.kpi_batch import spell_out
 from trimtab.domain.managed_object import (
     InventoryChange,
     ObjectKind,
@@ -52,7 +53,7 @@ class Feed:
         now = max(
             (item.value.at_ns for item in numbered if isinstance(item.value, Tick)), default=0
         )
-        return self.machine.step(numbered, now)
+        return spell_out(self.machine.step(numbered, now))
 
     def rows(
         self, source: str, rows: Iterable[tuple[Series, int, float]], flag: int = SampleFlag.NONE

@@ -19,6 +19,7 @@ from trimtab.domain.command import Command, CommandKind
 from trimtab.domain.configuration import BindingRule, Configuration
 from trimtab.domain.input import ClockJump, Input, Numbered, SeriesAdded, Tick
 from trimtab.domain.kpi import KpiDefinition, LabelMatcher, Statistic
+from trimtab.domain.kpi_batch import spell_out
 from trimtab.domain.managed_object import (
     Alias,
     InventoryChange,
@@ -164,11 +165,15 @@ def segments(story: list[Second], cut: int = 1_000) -> Iterator[tuple[int, list[
         yield now, [Numbered(number, value) for value in inputs]
 
 
+def as_bytes(outputs: list[Any]) -> list[bytes]:
+    return [codec.encode(value) for value in spell_out(outputs)]
+
+
 def run(machine: Assessor, story: list[Second], cut: int = 1_000) -> list[bytes]:
     outputs: list[Any] = []
     for now, inputs in segments(story, cut):
         outputs += machine.step(inputs, now)
-    return [codec.encode(value) for value in outputs]
+    return as_bytes(outputs)
 
 
 @common
@@ -184,13 +189,13 @@ def test_a_replay_gives_the_same_bytes(story: list[Second]) -> None:
 def test_restored_at_every_step_equals_never_stopped(story: list[Second]) -> None:
     steady, restarted = Assessor(), Assessor()
     for now, inputs in segments(story):
-        expected = [codec.encode(value) for value in steady.step(inputs, now)]
+        expected = as_bytes(steady.step(inputs, now))
         # Also between two ticks, with rows and facts still waiting.
         head, tail = inputs[: len(inputs) // 2], inputs[len(inputs) // 2 :]
         found = restarted.step(head, now)
         restarted = Assessor.restore(restarted.snapshot())
         found += restarted.step(tail, now)
-        assert [codec.encode(value) for value in found] == expected
+        assert as_bytes(found) == expected
         assert restarted.snapshot() == steady.snapshot()
 
 
@@ -226,9 +231,7 @@ def test_shards_merged_equal_one(story: list[Second], shards: int) -> None:
         for machine in several:
             merged += machine.step(inputs, now)
         merged.sort(key=output_order)
-        assert [codec.encode(value) for value in merged] == [
-            codec.encode(value) for value in expected
-        ]
+        assert as_bytes(merged) == as_bytes(expected)
 
 
 @common

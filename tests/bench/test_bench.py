@@ -12,7 +12,7 @@ from collectors.exposition import PageReader
 from trimtab.app.machines import machines
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.incident import Incident
-from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.drivers.loop import Loop
 
 
@@ -75,7 +75,7 @@ def test_both_parsers_read_the_same_from_the_page() -> None:
 def test_the_loop_has_something_to_conclude() -> None:
     turned = Loop(machines())
     outputs = [value for inputs, now in loop.steps() for value in turned.step(inputs, now)]
-    assert sum(isinstance(value, Kpi) for value in outputs) > 100
+    assert sum(len(value) for value in outputs if isinstance(value, KpiBatch)) > 100
     raised = {value.object_id for value in outputs if isinstance(value, Alarm)}
     assert raised == {"t0/service/s0", "t1/service/s1"}
     assert any(isinstance(value, Incident) for value in outputs)

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import strategies as st
 
 from trimtab.domain.input import Input, Output
+from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.samples import SampleBatch
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -51,7 +53,12 @@ def _batch(source: str, rows: list[tuple[int, int, float, int]]) -> SampleBatch:
 
 ROWS = st.tuples(st.integers(-(2**31), 2**31 - 1), INT64, FLOAT, st.integers(0, 255))
 BATCHES = st.builds(_batch, TEXT, st.lists(ROWS, max_size=5))
-JOURNALED = tuple(dict.fromkeys((*get_args(Input), *get_args(Output))))
+# KPIs in bulk follow from a replay and are never written down.
+JOURNALED = tuple(
+    item
+    for item in dict.fromkeys((*get_args(Input), *get_args(Output), Kpi))
+    if item is not KpiBatch
+)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +69,7 @@ def arbitrary() -> Callable[[Any], st.SearchStrategy[Any]]:
 
 @pytest.fixture(scope="session")
 def journaled_types() -> tuple[type, ...]:
-    """Return every type that can be an input or an output."""
+    """Return every type that can stand in a journal."""
     return JOURNALED
 
 

@@ -17,7 +17,9 @@ from trimtab.domain.context import Context
 from trimtab.domain.control_loop import ControlLoop, LifecyclePhase, LoopRunState
 from trimtab.domain.decision import Decision, DecisionOutcome
 from trimtab.domain.incident import Incident, IncidentState
-from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi import Kpi, KpiDefinition, Statistic
+from trimtab.domain.kpi_batch import KPIS_SHOWN_MAX, KpiBatch
+from trimtab.domain.managed_object import ObjectKind
 from trimtab.domain.policy import ActionKind
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.verification import Verdict, Verification
@@ -342,3 +344,22 @@ def test_a_watch_is_asked_before_each_exposition(telemetry: Telemetry) -> None:
     telemetry.watch(read)
     assert b"trimtab_loop_series 1.0" in telemetry.exposition()[0]
     assert b"trimtab_loop_series 2.0" in telemetry.exposition()[0]
+
+
+def test_kpis_that_are_too_many_to_be_shown_are_counted(
+    telemetry: Telemetry, value: Callable[..., float | None]
+) -> None:
+    load = KpiDefinition("load", ObjectKind.VNFC, "load", Statistic.MEAN, "ratio")
+    rows = KPIS_SHOWN_MAX + 5
+    telemetry.observe(
+        [
+            KpiBatch(
+                (load,), np.full(rows, "t/vnfc/v", dtype=np.object_), np.zeros(rows, np.int16),
+                np.zeros(rows, np.int64), np.zeros(rows), np.ones(rows, np.int64),
+                np.zeros(rows, np.bool_),
+            )
+        ]
+    )  # fmt: skip
+    assert value("trimtab_kpis_not_shown_total") == rows
+    labels = {"tenant": "t", "object": "t/vnfc/v", "kpi": "load", "unit": "ratio"}
+    assert value("trimtab_kpi_value", **labels) is None

@@ -1,10 +1,11 @@
 """What is derived from each turn: the read model, the sample history, and the sink when one is configured."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from trimtab.domain.input import SeriesAdded, Tick
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.time import NS_PER_SECOND
 from trimtab.drivers.turn import Turn
@@ -36,14 +37,15 @@ class Derived:
         if turn.seq <= self.position():
             return
         told = [item for item in turn.inputs if not isinstance(item, (SampleBatch, SeriesAdded))]
-        quiet = not turn.outputs and all(isinstance(item, Tick) for item in told)
+        outputs = list(_one_by_one(turn.outputs))
+        quiet = not outputs and all(isinstance(item, Tick) for item in told)
         if quiet and 0 <= turn.now - self._written_ns < QUIET_WRITE_NS:
             self._unwritten = turn
         else:
-            self._write(turn, [*told, *turn.outputs])
+            self._write(turn, [*told, *outputs])
         self._remember(turn)
         if self.influx is not None:
-            self.influx.apply(turn.seq, turn.now, turn.outputs)
+            self.influx.apply(turn.seq, turn.now, outputs)
 
     def position(self) -> int:
         """Return the last turn that the read model holds, -1 when it is empty."""
@@ -77,3 +79,12 @@ class Derived:
                     self.history.add(item)
         except StoreError as error:
             log.warning("samples are missing from the history: %s", error)
+
+
+def _one_by_one(outputs: Iterable[object]) -> Iterator[object]:
+    """Yield outputs with the KPIs that are shown one by one in place of their batches."""
+    for output in outputs:
+        if isinstance(output, KpiBatch):
+            yield from output.kpis(output.shown())
+        else:
+            yield output

@@ -12,6 +12,7 @@ from trimtab.domain.control_loop import ControlLoop
 from trimtab.domain.decision import Decision
 from trimtab.domain.incident import Incident
 from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.policy import PolicySet
 from trimtab.domain.samples import SampleBatch
@@ -66,7 +67,7 @@ Input: TypeAlias = (
     | ActionResult
     | Command
 )
-AssessorOutput: TypeAlias = Kpi | Assessment | Trouble | Alarm | Notice | CommandResult
+AssessorOutput: TypeAlias = KpiBatch | Assessment | Trouble | Alarm | Notice | CommandResult
 CorrelatorOutput: TypeAlias = Incident
 DeciderOutput: TypeAlias = Decision | Action | Verification | ControlLoop | CommandResult | Notice
 Output: TypeAlias = AssessorOutput | CorrelatorOutput | DeciderOutput
@@ -79,6 +80,7 @@ DeciderInput: TypeAlias = (
     | Alarm
     | Assessment
     | Kpi
+    | KpiBatch
     | Tick
     | InventoryChange
     | Configuration

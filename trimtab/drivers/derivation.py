@@ -6,13 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.drivers.turn import Turn
 
 log = logging.getLogger("trimtab.derivation")
 
 TURNS_WAITING_MAX = 2_000
 RETRY_SECONDS = 1.0
-GATHER_SECONDS = 0.25  # turns in which nothing was said may wait so long for each other
+GATHER_SECONDS = 0.25  # turns in which nothing changed may wait so long for each other
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ class Derivation:
             self.stopped = True
             self.trouble = f"{TURNS_WAITING_MAX} turns wait; restart to catch up from the journal"
             log.error("the read model stopped: %s", self.trouble)
-        if turn.outputs:
+        if not all(isinstance(output, KpiBatch) for output in turn.outputs):
             self._said.set()
         return not self.stopped
 

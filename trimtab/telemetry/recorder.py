@@ -17,6 +17,7 @@ from trimtab.domain.decision import Decision, DecisionOutcome
 from trimtab.domain.incident import Incident, IncidentState
 from trimtab.domain.input import Notice, Output
 from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.managed_object import ObjectKind, parse_object_id
 from trimtab.domain.policy import ActionKind
 from trimtab.domain.time import NS_PER_SECOND
@@ -180,20 +181,22 @@ class Telemetry(Instruments):
 
     # What the loop gave out
 
-    def restore(self, outputs: Iterable[Output]) -> None:
+    def restore(self, outputs: Iterable[Output | Kpi]) -> None:
         """Take over standing facts after a restart (open alarms, incidents, actions): shown, not counted again."""
         self._take(outputs, counted=False)
 
-    def observe(self, outputs: Iterable[Output]) -> None:
+    def observe(self, outputs: Iterable[Output | Kpi]) -> None:
         """Account for what a step gave out."""
         self._take(outputs, counted=True)
 
-    def _take(self, outputs: Iterable[Output], counted: bool) -> None:
+    def _take(self, outputs: Iterable[Output | Kpi], counted: bool) -> None:
         add = 1 if counted else 0
         for output in outputs:
             match output:
                 case Kpi():
                     self._kpi(output)
+                case KpiBatch():
+                    self._kpis(output)
                 case Assessment():
                     self._assessment(output)
                 case Trouble():
@@ -219,6 +222,13 @@ class Telemetry(Instruments):
                     self.count("trimtab_notices_total", add, output.subject)
                 case _:
                     pass
+
+    def _kpis(self, batch: KpiBatch) -> None:
+        shown = batch.shown()
+        for kpi in batch.kpis(shown):
+            self._kpi(kpi)
+        if len(shown) < len(batch):
+            self.count("trimtab_kpis_not_shown_total", len(batch) - len(shown))
 
     def _kpi(self, kpi: Kpi) -> None:
         tenant = kpi.object_id.partition("/")[0]

@@ -10,6 +10,7 @@ import pytest
 from trimtab.domain.action import TERMINAL, ActionState
 from trimtab.domain.input import ClockJump, Notice, Tick
 from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.policy import ActionKind, PolicySet
 from trimtab.domain.samples import SampleBatch
 from trimtab.drivers import crashpoint, intake
@@ -261,7 +262,8 @@ def test_the_windows_that_a_jump_touches_are_suspect_and_no_others(world: World)
         await world.until_second(6)
         observe = world.driver.telemetry.observe
         world.driver.telemetry.observe = lambda outputs: (
-            seen.extend(value for value in outputs if isinstance(value, Kpi)), observe(outputs),
+            seen.extend(kpi for value in outputs if isinstance(value, KpiBatch) for kpi in value.kpis()),
+            observe(outputs),
         )  # fmt: skip
         await world.pass_second(jump_seconds=60)
         await world.until_second(20)
