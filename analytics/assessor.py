@@ -363,4 +363,5 @@ def _kpis(station: Station, closed: Closed, suspect: Bools) -> KpiBatch:
         np.where(closed.present, closed.value, np.nan),
         closed.samples,
         suspect,
+        len(lane.numbers),
     )

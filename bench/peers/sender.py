@@ -22,6 +22,8 @@ TIMEOUT_SECONDS = 60.0
 PROBE_CALM, PROBE_HOT = 50.0, 93.0
 PROBES_BEGIN_SECONDS = 3.0
 PROBES_END_SECONDS = 5.0
+WARM_ROUNDS = 4  # the series begin, their first windows close, the first verdicts are out
+WARM_SECONDS = 0.5
 ATTEMPTS_MAX = 100
 RETRY_SECONDS = 0.05
 
@@ -110,14 +112,17 @@ class Sender:
 
     def prepare(self) -> None:
         """Introduce every series, and build beforehand what is sent flat out."""
-        first_ms = _now_ms() - 1_000 * (self.traffic.flat_out + 1)
-        for body, _ in self._workload.bodies(first_ms if self.traffic.flat_out else _now_ms()):
-            if not self._connection.post(body):
-                raise SystemExit("the first round was refused")
+        spacing_ms = round(1_000 * self.traffic.interval_seconds)
+        first_ms = _now_ms() - spacing_ms * (self.traffic.flat_out + WARM_ROUNDS)
+        for number in range(WARM_ROUNDS):
+            for body, _ in self._workload.bodies(first_ms + spacing_ms * number):
+                if not self._connection.post(body):
+                    raise SystemExit("the first rounds were refused")
+            time.sleep(WARM_SECONDS)
         for number in range(len(self._probes)):
             self._send_probe(number, PROBE_CALM)
         self._prepared = [
-            list(self._workload.bodies(first_ms + 1_000 * (number + 1)))
+            list(self._workload.bodies(first_ms + spacing_ms * (WARM_ROUNDS + number)))
             for number in range(self.traffic.flat_out)
         ]
         self._connection.answers.clear()

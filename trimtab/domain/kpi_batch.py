@@ -31,6 +31,7 @@ class KpiBatch:
     value: npt.NDArray[np.float64]
     samples: npt.NDArray[np.int64]
     suspect: npt.NDArray[np.bool_]
+    alive: int = 0  # how many KPIs of this kind there are, of which these closed: a turn may hold few of many
 
     def __post_init__(self) -> None:
         rows = len(self.object_id)
@@ -71,10 +72,10 @@ class KpiBatch:
     def shown(self) -> npt.NDArray[np.intp]:
         """Return the rows that views of single values hold (read model, exposition, sinks).
 
-        All of a small batch; of a larger one those of services, and no more than KPIS_SHOWN_MAX. The others are in
+        All of a small batch of few KPIs; of others those of services, and no more than KPIS_SHOWN_MAX. The others are in
         the sample history, and whoever leaves them out counts them.
         """
-        if len(self) <= KPIS_SHOWN_MAX:
+        if max(len(self), self.alive) <= KPIS_SHOWN_MAX:
             return np.arange(len(self))
         services = self._rows([item.object_kind is ObjectKind.SERVICE for item in self.definitions])
         return services[:KPIS_SHOWN_MAX]
