@@ -23,7 +23,6 @@ from bench.peers.sender import Traffic
 
 SETTLE_SECONDS = 2.0
 WEBHOOKS_SETTLE_SECONDS = 6.0
-SERIES_BEGUN_PER_SECOND = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,6 @@ def measure(engine: Engine, row: Row, folder: Path | None = None) -> Measured:
         idle_bytes = resident_bytes(running.processes)
         sending = Sending(running.url, dict(running.headers), traffic)
         stack.callback(sending.close)
-        time.sleep(quiet_seconds(traffic))
         begin = cpu_seconds(running.processes)
         account = sending.run()
         time.sleep(SETTLE_SECONDS)
@@ -130,11 +128,6 @@ def measure(engine: Engine, row: Row, folder: Path | None = None) -> Measured:
             time.sleep(WEBHOOKS_SETTLE_SECONDS)
             figures |= latencies(account["crossed_ns"], sink_log)
         return Measured(engine.name, row.name, figures, account["answers"])
-
-
-def quiet_seconds(traffic: Traffic) -> float:
-    """Return how long to wait for what follows from the beginning of so many series."""
-    return SETTLE_SECONDS + traffic.series / SERIES_BEGUN_PER_SECOND
 
 
 def latencies(crossed_ns: dict[str, int], sink_log: Path) -> dict[str, float]:

@@ -6,6 +6,7 @@ line of JSON: what was sent, how it was answered, and when each probe crossed th
 
 import http.client
 import json
+import math
 import sys
 import threading
 import time
@@ -22,8 +23,9 @@ TIMEOUT_SECONDS = 60.0
 PROBE_CALM, PROBE_HOT = 50.0, 93.0
 PROBES_BEGIN_SECONDS = 3.0
 PROBES_END_SECONDS = 5.0
-WARM_ROUNDS = 4  # the series begin, their first windows close, the first verdicts are out
-WARM_SECONDS = 0.5
+# Before the account begins: the series begin, their first windows close, and what follows from that is told.
+WARM_ROUNDS = 4
+SERIES_BEGUN_PER_SECOND = 5_000
 ATTEMPTS_MAX = 100
 RETRY_SECONDS = 0.05
 
@@ -82,8 +84,14 @@ class Connection:
     def post(self, body: bytes) -> bool:
         """Return whether the request was acknowledged."""
         for _ in range(ATTEMPTS_MAX):
-            self._http.request("POST", self._path, body, self._headers)
-            response = self._http.getresponse()
+            try:
+                self._http.request("POST", self._path, body, self._headers)
+                response = self._http.getresponse()
+            except (ConnectionError, http.client.RemoteDisconnected):
+                # A server may close what it finds idle; whoever sends then connects anew.
+                self._http.close()
+                self.answers["closed"] += 1
+                continue
             text = response.read()
             self.answers[str(response.status)] += 1
             if response.status < 300:
@@ -105,6 +113,8 @@ class Sender:
         self._workload = Workload(traffic.series, traffic.per_vnfc)
         self._probes = [Request.of([probe_labels(number)]) for number in range(traffic.probes)]
         self._prepared: list[list[tuple[bytes, int]]] = []
+        self._began = time.monotonic()
+        self._first_round = 0
         self._generation = 0
         self._next_renewed = 0
         self._renewals_owed = 0.0
@@ -112,19 +122,22 @@ class Sender:
 
     def prepare(self) -> None:
         """Introduce every series, and build beforehand what is sent flat out."""
-        spacing_ms = round(1_000 * self.traffic.interval_seconds)
-        first_ms = _now_ms() - spacing_ms * (self.traffic.flat_out + WARM_ROUNDS)
-        for number in range(WARM_ROUNDS):
-            for body, _ in self._workload.bodies(first_ms + spacing_ms * number):
-                if not self._connection.post(body):
-                    raise SystemExit("the first rounds were refused")
-            time.sleep(WARM_SECONDS)
+        if self.traffic.flat_out:
+            first_ms = _now_ms() - 1_000 * (self.traffic.flat_out + 1)
+            self._warm_up(first_ms)
+            self._prepared = [
+                list(self._workload.bodies(first_ms + 1_000 * (number + 1)))
+                for number in range(self.traffic.flat_out)
+            ]
+        else:
+            interval = self.traffic.interval_seconds
+            begun = self.traffic.series / SERIES_BEGUN_PER_SECOND
+            for number in range(WARM_ROUNDS + math.ceil(begun / interval)):
+                self._wait_until(number * interval)
+                self._warm_up(_now_ms())
+                self._first_round = number + 1
         for number in range(len(self._probes)):
             self._send_probe(number, PROBE_CALM)
-        self._prepared = [
-            list(self._workload.bodies(first_ms + spacing_ms * (WARM_ROUNDS + number)))
-            for number in range(self.traffic.flat_out)
-        ]
         self._connection.answers.clear()
         self._probe_connection.answers.clear()
 
@@ -134,7 +147,7 @@ class Sender:
         if self._probes:
             probing.start()
         began = time.monotonic()
-        for round_ in self._rounds(began):
+        for round_ in self._rounds():
             for body, samples in round_:
                 self._send(body, samples)
         self.sent.seconds = time.monotonic() - began
@@ -144,19 +157,30 @@ class Sender:
         self.sent.answers = dict(sorted(answers.items()))
         return self.sent
 
-    def _rounds(self, began: float) -> Iterator[Iterator[tuple[bytes, int]]]:
+    def _warm_up(self, time_ms: int) -> None:
+        for body, _ in self._workload.bodies(time_ms):
+            if not self._connection.post(body):
+                raise SystemExit("the first rounds were refused")
+
+    def _wait_until(self, seconds: float) -> bool:
+        """Wait until so many seconds after the beginning of all rounds; False when that is past."""
+        wait = self._began + seconds - time.monotonic()
+        time.sleep(max(0.0, wait))
+        return wait > 0
+
+    def _rounds(self) -> Iterator[Iterator[tuple[bytes, int]]]:
         for prepared in self._prepared:
             yield iter(prepared)
-        number = 0
-        while not self._prepared and time.monotonic() - began < self.traffic.seconds:
-            yield self._workload.bodies(_now_ms())
-            number += 1
-            self._churn()
-            wait = began + number * self.traffic.interval_seconds - time.monotonic()
-            if wait > 0:
-                time.sleep(wait)
-            else:
+        rounds = (
+            0 if self._prepared else round(self.traffic.seconds / self.traffic.interval_seconds)
+        )
+        for number in range(self._first_round, self._first_round + rounds):
+            if not self._wait_until(number * self.traffic.interval_seconds):
                 self.sent.late_rounds += 1
+            yield self._workload.bodies(_now_ms())
+            self._churn()
+        if rounds:
+            self._wait_until((self._first_round + rounds) * self.traffic.interval_seconds)
 
     def _send(self, body: bytes, samples: int) -> None:
         begin = time.monotonic()

@@ -72,8 +72,8 @@ class KpiBatch:
     def shown(self) -> npt.NDArray[np.intp]:
         """Return the rows that views of single values hold (read model, exposition, sinks).
 
-        All of a small batch of few KPIs; of others those of services, and no more than KPIS_SHOWN_MAX. The others are in
-        the sample history, and whoever leaves them out counts them.
+        All of a small batch of few KPIs; of others those of services, at most KPIS_SHOWN_MAX. What is left out is in
+        the sample history, and whoever leaves it out counts it.
         """
         if max(len(self), self.alive) <= KPIS_SHOWN_MAX:
             return np.arange(len(self))
