@@ -38,6 +38,7 @@ from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.samples import SampleBatch, SampleFlag
 from trimtab.domain.time import NS_PER_SECOND, seconds_from_ns
+from trimtab.domain.trained_model import TrainedModel
 from trimtab.series import KEY_GROUPS
 
 CLOCK_JUMPS_MAX = 64
@@ -55,7 +56,7 @@ class Assessor:
     def __init__(self, shard: int = 0, shards: int = 1) -> None:
         self.catalogue = Catalogue(shard, shards)
         self.counters = Counters()
-        self.facts: list[Configuration | InventoryChange] = []
+        self.facts: list[Configuration | InventoryChange | TrainedModel] = []
         self.commands: list[Command] = []
         self.batches: list[SampleBatch] = []
         self.waiting_rows = 0
@@ -74,7 +75,7 @@ class Assessor:
                     outputs.extend(self._conclude(at_ns))
                 case SeriesAdded(series_id, series):
                     self.catalogue.table.add(series_id, series)
-                case Configuration() | InventoryChange() as fact:
+                case Configuration() | InventoryChange() | TrainedModel() as fact:
                     self.facts.append(fact)
                 case Command() as command if command.kind in _ALARM_COMMANDS:
                     if len(self.commands) < COMMANDS_WAITING_MAX:
@@ -102,6 +103,8 @@ class Assessor:
         }
         lanes = [station.lane for station in self.catalogue.stations.values()]
         found["skipped_windows"] = sum(lane.skipped for lane in lanes)
+        watches = [station.watch for station in self.catalogue.stations.values() if station.watch]
+        found["anomalies_over_budget"] = sum(watch.detector.suppressed for watch in watches)
         found["slots"] = len(self.catalogue.table.slots)
         found["kpis"] = sum(len(lane.instances) for lane in lanes)
         return found
@@ -123,6 +126,8 @@ class Assessor:
         for fact in facts:
             if isinstance(fact, Configuration):
                 outputs += reconfigure(self.catalogue, fact, self.tick_ns)
+            elif isinstance(fact, TrainedModel):
+                self.catalogue.adopt(fact)
             else:
                 outputs += self._take_inventory(fact)
         outputs += self._take_rows()
@@ -252,8 +257,14 @@ class Assessor:
                 warming = lane.warming(closed.instance, closed.end_ns)
                 size = lane.instances.capacity
                 judged = station.goals.latch(closed, warming, suspect, breaches, size)
+                if station.watch is not None:
+                    passed_over = suspect | warming
+                    odd, sizes = station.watch.judge(lane, closed, passed_over, self.tick_ns)
+                    outputs += odd
+                    self.catalogue.together.take(lane, closed, sizes)
                 if judged is not None:
                     rounds.append((station, closed, judged, kpis))
+        outputs += self.catalogue.together.conclude(self.tick_ns)
         for station, closed, judged, kpis in rounds:
             station.goals.observe(judged, closed, self._heard(station, closed), breaches)
             outputs += self._verdicts(station, judged, kpis)
@@ -338,17 +349,17 @@ class Assessor:
 
     def _acknowledge(self, command: Command) -> list[AssessorOutput]:
         to = _ALARM_COMMANDS[command.kind]
-        for station in self.catalogue.stations.values():
-            for goal, alarm in station.goals.alarms.items():
+        for table in self.catalogue.open_alarms():
+            for key, alarm in table.items():
                 if alarm.id != command.subject_id:
                     continue
                 if alarm.state is to:
                     reason = f"the alarm is {to.value} already"
                     return [CommandResult(command.id, True, reason, command.at_ns)]
                 changed_at_ns = max(command.at_ns, alarm.changed_at_ns)
-                station.goals.alarms[goal] = alarm.transition(to, changed_at_ns, command.actor)
+                table[key] = alarm.transition(to, changed_at_ns, command.actor)
                 result = CommandResult(command.id, True, "", command.at_ns)
-                return [station.goals.alarms[goal], result]
+                return [table[key], result]
         reason = f"there is no open alarm {command.subject_id}"
         return [CommandResult(command.id, False, reason, command.at_ns)]
 

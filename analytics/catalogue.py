@@ -1,19 +1,24 @@
 """The catalogue: which KPIs and objectives exist for which objects, as the configuration and the inventory say."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from analytics.alarm import clear_alarm, trouble_ended
+from analytics.anomalies import AnomalyWatch
 from analytics.binding import Binder, kind_of
 from analytics.columns import Column, Columns
 from analytics.lanes import lane_of
 from analytics.objective import BREACHED, UNKNOWN, Goals
 from analytics.series_table import Beats, SeriesTable
+from analytics.together import Together
 from analytics.windows import PANES_PER_WINDOW_MAX, Lane, LaneKey
+from trimtab.domain.alarm import Alarm
 from trimtab.domain.configuration import Configuration
 from trimtab.domain.input import AssessorOutput
 from trimtab.domain.kpi import KpiDefinition
 from trimtab.domain.managed_object import InventoryChange, ObjectKind, Topology
 from trimtab.domain.service import Service, ServiceLevelObjective
+from trimtab.domain.trained_model import TrainedModel
 from trimtab.series import shard_of
 
 REMOVED_REMEMBERED_MAX = 100_000
@@ -36,6 +41,7 @@ class Station:
 
     lane: Lane
     goals: Goals
+    watch: AnomalyWatch | None = None
 
 
 @dataclass(slots=True)
@@ -55,6 +61,7 @@ class Catalogue:
     definitions: dict[tuple[ObjectKind, str], KpiDefinition] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
+    together: Together = field(default_factory=Together)
 
     def __post_init__(self) -> None:
         self.table = SeriesTable(self.owns)
@@ -72,13 +79,29 @@ class Catalogue:
         self.services = {service.id: service for service in configuration.services}
         self.table.binder = Binder(configuration)
         keys = sorted({lane_key(definition) for definition in self.definitions.values()})
-        self.stations = {key: Station(lane_of(key), Goals()) for key in keys}
+        rule = configuration.anomalies
+        self.stations = {
+            key: Station(lane_of(key), Goals(), AnomalyWatch(rule) if rule else None)
+            for key in keys
+        }
         for key in keys:
             self.beats.watch(key.granularity_ns, key.window_ns // key.granularity_ns)
 
     def inhabited(self) -> list[Station]:
         """Return the stations that hold any KPI of an object: the library defines more than most sites feed."""
         return [station for station in self.stations.values() if station.lane.numbers]
+
+    def open_alarms(self) -> list[dict[Any, Alarm]]:
+        """Return the tables in which open alarms are kept: of objectives, and of anomalies."""
+        tables = [station.goals.alarms for station in self.stations.values()]
+        watches = [each.watch for each in self.stations.values() if each.watch]
+        return [*tables, *(watch.alarms for watch in watches), self.together.alarms]
+
+    def adopt(self, model: TrainedModel) -> None:
+        """Judge an object by a model from now on, as far as it is ours and anomalies are watched."""
+        rule = self.configuration.anomalies if self.configuration else None
+        if rule is not None and self.owns(model.object_id) and model.object_id not in self.removed:
+            self.together.adopt(model, rule)
 
     def object_number(self, object_id: str) -> int:
         """Return the number of an object."""
@@ -190,6 +213,8 @@ class Catalogue:
                 station.goals.table["latched"][goal]
             )
             station.goals.remove(goal)
+        if station.watch is not None:
+            outputs += station.watch.drop(number, at_ns, why)
         station.lane.remove_instance(number)
         return outputs
 
@@ -211,6 +236,7 @@ class Catalogue:
                     )
         for slot in sorted(self.table.alive.get(object_id, ())):
             self.table.close(slot)
+        outputs += self.together.drop(object_id, at_ns, "the object was removed from the inventory")
         self.beats.forget(object_id)
         self.objects.release(self.object_numbers.pop(object_id))
         return outputs

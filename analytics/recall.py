@@ -14,6 +14,7 @@ from analytics.columns import Columns
 from analytics.lanes import rows_from, rows_state
 from analytics.packing import pack, unpack
 from analytics.series_table import Beats, Counters, SeriesTable
+from analytics.together import Together
 from analytics.topology import topology_from, topology_state
 from analytics.windows import LaneKey
 from trimtab.domain.configuration import Configuration
@@ -115,12 +116,18 @@ def reconfigure(
     catalogue.objects = Columns(catalogue.objects.columns)
     catalogue.object_numbers = {}
     catalogue.prepare(configuration)
+    if configuration.anomalies is None:
+        outputs += catalogue.together.drop_all(at_ns, "its KPIs are watched no more")
+    catalogue.together = Together()
     load(catalogue, state)
     outputs += catalogue.take_inventory(configuration.inventory, at_ns)[0]
     for object_id in sorted({*catalogue.topology.objects, *catalogue.services}):
         catalogue.expect(object_id, at_ns)
     judged = {key for station in catalogue.stations.values() for key in station.goals.numbers}
+    watched = {alarm.id for table in catalogue.open_alarms() for alarm in table.values()}
     for station in old:
+        if station.watch is not None:
+            outputs += station.watch.end_unless(watched, at_ns)
         for key, goal in sorted(station.goals.numbers.items()):
             if key not in judged:
                 outputs += end_goal(
@@ -168,6 +175,7 @@ def export(catalogue: Catalogue) -> dict[str, Any]:
             "table": state,
         },
         "beats": beats.state({beat: beat_numbers[beat] for beat in order}),
+        "together": catalogue.together.state(),
         "lanes": [
             _lane_state(key, station, slot_numbers, beat_numbers)
             for key, station in catalogue.stations.items()
@@ -206,6 +214,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Numbers, beats: Numbers) 
         "log": rows_state(lane.log, feed_numbers),
         "extra": lane.extra_state(instances, feed_numbers),
         "goals": goals.state([goal for _, goal in sorted(goals.numbers.items())]),
+        "anomalies": station.watch.state(order) if station.watch else None,
     }
 
 
@@ -228,6 +237,9 @@ def load(catalogue: Catalogue, state: dict[str, Any]) -> None:
         source = int(catalogue.table.slots["source"][slot])
         if source >= 0:
             catalogue.vouch(slot, source)
+    rule = catalogue.configuration.anomalies if catalogue.configuration else None
+    if rule is not None:
+        catalogue.together.load(state["together"], rule)
     breaches = catalogue.objects["breaches"]
     for station in catalogue.stations.values():
         for lane_state in state["lanes"]:
@@ -287,6 +299,9 @@ def _load_lane(
             if column not in _REBUILT:
                 lane.instances[column][number] = rows[column][at - 1]
         lane.instances["beats"][number] = [beats[beat] for beat in rows["beats"][at - 1].tolist()]
+    if station.watch is not None and state["anomalies"] is not None:
+        count = len(state["instances"]["keys"])
+        station.watch.load(state["anomalies"], [instances.get(at + 1) for at in range(count)])
     feeds: Numbers = {}
     table = state["feeds"]
     for at in range(1, len(table["instance"]) + 1):

@@ -6,10 +6,12 @@ restless KPI the bar settles where ALARMS_PER_DAY pass: it is a streaming quanti
 spared that, up to ALARMS_AT_ONCE, for what was seen once is never novel again.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from analytics.detectors import deviation, gap
 from analytics.detectors.deviation import deviate
@@ -196,6 +198,20 @@ class KpiAnomalyDetector:
             int(self._state["last_ns"][slot]),
             int(self._state["seen"][slot]),
         )
+
+    def export(self, order: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
+        """Return the state of some slots, in that order."""
+        return self._state.export(order)
+
+    def load(
+        self,
+        rows: Mapping[str, npt.NDArray[Any]],
+        numbers: Sequence[int | None],
+        suppressed: int,
+    ) -> None:
+        """Put exported state back under new numbers; None drops a slot."""
+        self._state.load(rows, numbers)
+        self._suppressed = suppressed
 
     def snapshot(self) -> bytes:
         """Return the whole state; slots never used leave no trace."""

@@ -1,6 +1,6 @@
 """Arrays with a row a slot: they grow as slots are used, and a slot that is given up leaves no trace."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,20 @@ class SlotArrays:
         known = slots[slots < self.size]
         for name, field in self.fields.items():
             self.arrays[name][known] = field.fill
+
+    def export(self, order: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of the rows of some slots, in that order; a slot never reached is a fresh row."""
+        chosen = np.array(order, dtype=np.intp)
+        self.reach(chosen)
+        return {name: array[chosen] for name, array in self.arrays.items()}
+
+    def load(self, rows: Mapping[str, npt.NDArray[Any]], numbers: Sequence[int | None]) -> None:
+        """Put exported rows back under new numbers; None drops a row."""
+        kept = np.array([at for at, number in enumerate(numbers) if number is not None], np.intp)
+        chosen = np.array([number for number in numbers if number is not None], dtype=np.intp)
+        self.reach(chosen)
+        for name in self.fields:
+            self.arrays[name][chosen] = rows[name][kept]
 
     def snapshot(self, model: str) -> bytes:
         """Return all rows up to the last one in use."""

@@ -55,6 +55,9 @@ class Said:
     row_scores: Floats | None = field(default=None, repr=False)
     causes: tuple[RankedCauses, ...] = ()
     warnings: tuple[BreachWarning, ...] = ()
+    # CPU seconds that the detector of KPIs took, and for how many values.
+    detector_seconds: float = 0.0
+    detector_values: int = 0
 
 
 @dataclass(frozen=True, slots=True)

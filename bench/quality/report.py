@@ -11,7 +11,10 @@ DIGITS = 6
 
 
 def as_json(
-    pairs: Sequence[tuple[Recording, Said]], scores: Scores, seconds: float
+    pairs: Sequence[tuple[Recording, Said]],
+    scores: Scores,
+    seconds: float,
+    faults: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the document that --json writes; times are RFC 3339, UTC, rows count from 0."""
     return {
@@ -19,6 +22,7 @@ def as_json(
         "seconds": round(seconds, 1),
         "recordings": [_recording(recording, said) for recording, said in pairs],
         "scores": scores,
+        "unreadable": list(faults),
     }
 
 

@@ -62,7 +62,7 @@ def number(text: str) -> float:
 
 
 def time_ns(text: str) -> int:
-    """Return an instant, UTC where no offset is given: ISO 8601, YYYYMMDDHHMMSS or an epoch time.
+    """Return an instant, UTC where no offset is given: ISO 8601, M/D/Y, YYYYMMDDHHMMSS or an epoch time.
 
     Raises ValueError when it is none of these.
     """
@@ -73,12 +73,24 @@ def time_ns(text: str) -> int:
         whole, _, fraction = text.partition(".")
         unit = next(unit for digits, unit in _UNITS if len(whole) < digits)
         return int(whole) * unit + round(float(f"0.{fraction or 0}") * unit)
+    elif "/" in text:
+        moment = _american(text)
     else:
         moment = datetime.fromisoformat(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (
         int(moment.replace(microsecond=0).timestamp()) * NS_PER_SECOND + moment.microsecond * 1_000
     )
+
+
+def _american(text: str) -> datetime:
+    """Return an instant that is written month/day/year, as spreadsheets of the US do; UTC."""
+    for form in ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y"):
+        try:
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    raise ValueError(f"{text!r} is no time")
 
 
 def times_of(path: Path, cells: Iterable[str], first_line: int = 2) -> Times:

@@ -1,5 +1,6 @@
 """What must hold for any inputs: replay, snapshots, batch borders and shards change nothing."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,13 @@ from hypothesis import strategies as st
 
 from analytics.assessor import Assessor
 from analytics.correlator import Correlator
+from analytics.detectors.pca_model import fit
 from analytics.order import output_order
 from trimtab.domain import codec
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import Trouble
 from trimtab.domain.command import Command, CommandKind
-from trimtab.domain.configuration import BindingRule, Configuration
+from trimtab.domain.configuration import AnomalyRule, BindingRule, Configuration
 from trimtab.domain.input import ClockJump, Input, Numbered, SeriesAdded, Tick
 from trimtab.domain.kpi import KpiDefinition, LabelMatcher, Statistic
 from trimtab.domain.kpi_batch import spell_out
@@ -32,6 +34,7 @@ from trimtab.domain.samples import SampleBatch
 from trimtab.domain.series import Series
 from trimtab.domain.service import Comparator, Service, ServiceLevelObjective
 from trimtab.domain.time import NS_PER_SECOND as S
+from trimtab.domain.trained_model import TrainedModel
 
 T0 = 1_700_000_000 * S
 VNFC = ObjectKind.VNFC
@@ -80,9 +83,19 @@ def configuration(bound: float = 5.0, without: str = "") -> Configuration:
             BindingRule((), "p/vnfc/{o}"),
         ),
         InventoryChange("configuration", T0, objects, (Alias("p/vnfc/a", "vim", "u1", T0),)),
+        anomalies=AnomalyRule(),
     )
 
 
+def model() -> TrainedModel:
+    """Return a model of three KPIs of an object, two of which are in lanes of their own."""
+    rows = np.random.default_rng(1).normal(3, 1, (120, 3))
+    fitted = fit(np.arange(120, dtype=np.int64), rows)
+    content = b64encode(fitted.to_bytes()).decode()
+    return TrainedModel("p/vnfc/a", ("last", "max", "mean"), 0, 119, 120, content)
+
+
+MODEL = model()
 SERIES = [
     *(Series.of(name, {"o": o}) for o in NAMES for name in ("gauge", "counter", "total", "other")),
     *(Series.of("gauge", {"uuid": uuid}) for uuid in ("u1", "u2")),
@@ -109,6 +122,7 @@ FACT = st.one_of(
         )
     ),
     st.integers(0, 20).map(lambda t: ClockJump(T0 + t * S, 3 * S)),
+    st.sampled_from([MODEL, TrainedModel("p/vnfc/b", ("mean",), 0, 1, 1, "nonsense")]),
     st.sampled_from(["", "alarm-x-07", "alarm-x-ff"]).map(
         lambda alarm: Command("c" + alarm, CommandKind.ACKNOWLEDGE_ALARM, "noc", T0, alarm)
     ),

@@ -9,7 +9,9 @@ from collectors import COLLECTORS
 from trimtab.config.lab import TOKEN_VARIABLE, VIM_PASSWORD_VARIABLE, lab_configuration
 from trimtab.config.load import load
 from trimtab.config.settings import Settings
+from trimtab.domain.configuration import AnomalyRule
 from trimtab.domain.kpi import Statistic
+from trimtab.domain.managed_object import ObjectKind
 from trimtab.domain.time import NS_PER_SECOND
 from trimtab.errors import ConfigurationError
 
@@ -113,3 +115,27 @@ def test_a_missing_file_is_one_clear_finding(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path / "absent.yaml", COLLECTOR_CONFIGS, ACTUATOR_CONFIGS, {})
     assert "can't be read" in str(caught.value)
+
+
+def test_anomalies_are_watched_only_when_asked_for(tmp_path: Path) -> None:
+    assert load_text(tmp_path, SMALL).configuration.anomalies is None
+    assert load_text(tmp_path, SMALL + "anomalies: {}\n").configuration.anomalies == AnomalyRule()
+    text = "anomalies: {alarms_per_day: 0.5, kpis: [frame_delay_p95], together: [vnf], retrain_every: 6h}\n"
+    rule = load_text(tmp_path, SMALL + text).configuration.anomalies
+    hours = 3_600 * NS_PER_SECOND
+    assert rule == AnomalyRule(0.5, ("frame_delay_p95",), (ObjectKind.VNF,), 6 * hours)
+
+
+@pytest.mark.parametrize(
+    "section, said",
+    [
+        ("{kpis: [frame_delay_95]}", "there is no KPI `frame_delay_95`"),
+        ("{alarms_per_day: 0.0}", "alarms_per_day"),
+        ("{together: [router]}", "`router` is not a choice"),
+        ("{retrain_every: often}", "`often` is not a duration"),
+    ],
+)
+def test_what_is_wrong_with_anomalies_is_said(tmp_path: Path, section: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        load_text(tmp_path, f"{SMALL}anomalies: {section}\n")
+    assert [finding.line for finding in caught.value.findings] == [9]

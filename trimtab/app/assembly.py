@@ -31,6 +31,7 @@ from trimtab.drivers.crashpoint import crasher_from_environment
 from trimtab.drivers.derivation import Derivation
 from trimtab.drivers.live import LiveDriver
 from trimtab.drivers.recovery import Recovered
+from trimtab.drivers.training import Trainer
 from trimtab.ports import Actuator, Clock, Collector, SeriesIndex
 from trimtab.series import SeriesTable
 from trimtab.store.history import History
@@ -106,7 +107,7 @@ async def assemble(settings: AppSettings) -> Assembly:
         snapshot_every_turns=max(
             1, round(settings.file.snapshot_every_seconds / settings.file.cadence_seconds)
         ),
-        ledger=recovered.ledger, series_known=len(index), last_now=recovered.last_now,
+        trainer=trainer_of(settings), ledger=recovered.ledger, series_known=len(index), last_now=recovered.last_now,
     )  # fmt: skip
     meter(telemetry, driver, derived, settings.policies)
     assurance = ReadModelAssurance(read_model, lambda: readiness(driver))
@@ -116,6 +117,16 @@ async def assemble(settings: AppSettings) -> Assembly:
         now_ns=clock.now_ns, monotonic_ns=clock.monotonic_ns,
     )  # fmt: skip
     return Assembly(api, driver, journal, derived, assurance, settings, recovered)
+
+
+def trainer_of(settings: AppSettings) -> Trainer | None:
+    """Return what trains models beside the loop, when the configuration asks for any."""
+    rule = settings.configuration.anomalies
+    if rule is None or not rule.together:
+        return None
+    from analytics.detectors.pca_model import fit
+
+    return Trainer(rule, fit)
 
 
 def api_settings(settings: AppSettings) -> ApiSettings:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from trimtab.config.complaint import did_you_mean
 from trimtab.config.document import Document
@@ -9,6 +10,7 @@ from trimtab.config.document import Path as At
 from trimtab.config.duration import format_duration, parse_duration
 from trimtab.config.kpi_library import LIBRARY
 from trimtab.config.model import (
+    AnomaliesPart,
     BindingPart,
     Condition,
     File,
@@ -19,7 +21,7 @@ from trimtab.config.model import (
     TopologyPart,
 )
 from trimtab.domain.codec import encode
-from trimtab.domain.configuration import ActuatorBinding, BindingRule, Configuration
+from trimtab.domain.configuration import ActuatorBinding, AnomalyRule, BindingRule, Configuration
 from trimtab.domain.kpi import KpiDefinition, LabelMatcher
 from trimtab.domain.managed_object import (
     Alias,
@@ -71,6 +73,11 @@ def cross_check(document: Document, file: File) -> list[Finding]:
     for index, condition in enumerate(file.conditions):
         findings.extend(_of_kind(document, ("conditions", index), condition, condition.of, kpis))
     findings.extend(_windows(document, file))
+    for index, name in enumerate(file.anomalies.kpis if file.anomalies else ()):
+        if name not in kpis:
+            mend = did_you_mean(name, kpis, "KPIs")
+            at = ("anomalies", "kpis", index)
+            findings.append(document.finding(at, f"there is no KPI `{name}`", mend))
     return findings
 
 
@@ -149,11 +156,18 @@ def configuration(file: File) -> Configuration:
         bindings=tuple(_binding(item) for item in file.bindings),
         inventory=_inventory(file.topology, file.services),
         actuators=tuple(ActuatorBinding(kind, name) for kind, name in sorted(file.actions.items())),
+        anomalies=_anomalies(file.anomalies),
     )
     digest = hashlib.blake2b(encode(without_hash), digest_size=10).hexdigest()
-    return Configuration(
-        digest, without_hash.services, without_hash.objectives, without_hash.kpis,
-        without_hash.bindings, without_hash.inventory, without_hash.actuators,
+    return replace(without_hash, hash=digest)
+
+
+def _anomalies(part: AnomaliesPart | None) -> AnomalyRule | None:
+    if part is None:
+        return None
+    return AnomalyRule(
+        float(part.alarms_per_day), tuple(part.kpis), tuple(part.together),
+        parse_duration(part.retrain_every),
     )  # fmt: skip
 
 

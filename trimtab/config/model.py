@@ -215,6 +215,15 @@ class InfluxPart(Part):
     timeout_seconds: float = Field(default=10.0, gt=0, le=120)
 
 
+class AnomaliesPart(Part):
+    """Watch KPIs (all, or those named) for what is unlike them, within a budget of alarms a day and KPI."""
+
+    alarms_per_day: float = Field(default=2.0, gt=0, le=1_000, allow_inf_nan=False)
+    kpis: list[Name] = Field(default_factory=list, max_length=LIST_MAX)
+    together: list[ObjectKind] = Field(default_factory=list, max_length=len(ObjectKind))
+    retrain_every: Duration = "1d"
+
+
 class KpiDefaults(Part):
     """Granularity and window of the KPIs that do not say their own."""
 
@@ -232,6 +241,7 @@ class File(Part):
     kpi_defaults: KpiDefaults = KpiDefaults()
     kpis: list[KpiPart] = Field(default_factory=list, max_length=LIST_MAX)
     conditions: list[Condition] = Field(default_factory=list, max_length=LIST_MAX)
+    anomalies: AnomaliesPart | None = None
     bindings: list[BindingPart] = Field(default_factory=list, max_length=LIST_MAX)
     collectors: list[dict[str, Any]] = Field(default_factory=list, max_length=LIST_MAX)
     actuators: list[dict[str, Any]] = Field(default_factory=list, max_length=LIST_MAX)

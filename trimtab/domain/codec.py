@@ -31,13 +31,15 @@ from trimtab.domain import (
     policy,
     series,
     service,
+    trained_model,
     verification,
 )
 from trimtab.domain.samples import SampleBatch
 
 _MODULES = (
     action, alarm, assessment, command, configuration, context, control_loop, decision, incident, input, kpi,
-    managed_object, policy, series, service, verification,
+    managed_object, policy, series, service,
+    trained_model, verification,
 )  # fmt: skip
 _TYPES: dict[str, type] = {
     value.__name__: value

@@ -17,6 +17,7 @@ from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.policy import PolicySet
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.series import Series
+from trimtab.domain.trained_model import TrainedModel
 from trimtab.domain.verification import Verification
 
 
@@ -66,6 +67,7 @@ Input: TypeAlias = (
     | PolicySet
     | ActionResult
     | Command
+    | TrainedModel
 )
 AssessorOutput: TypeAlias = KpiBatch | Assessment | Trouble | Alarm | Notice | CommandResult
 CorrelatorOutput: TypeAlias = Incident

@@ -21,6 +21,7 @@ from trimtab.drivers.derivation import Derivation
 from trimtab.drivers.execution import ActionLedger, Executor
 from trimtab.drivers.intake import Intake, Offer, settle
 from trimtab.drivers.loop import Loop
+from trimtab.drivers.training import Trainer
 from trimtab.drivers.turn import Turn, journal_outputs, take_turn
 from trimtab.errors import JournalUnwritable
 from trimtab.ports import Actuator, Collector, Reading
@@ -33,6 +34,7 @@ log = logging.getLogger("trimtab.live")
 
 COMMAND_TIMEOUT_SECONDS = 15.0
 STOP_TIMEOUT_SECONDS = 10.0
+TRAINING_CHECK_SECONDS = 60.0
 RESTART_SECONDS_MAX = 60.0  # between two starts of a collector that keeps failing
 JUMPS_OWED_MAX = 64
 NOTICES_WAITING_MAX = 1_000
@@ -62,6 +64,7 @@ class LiveDriver:
     cadence_seconds: float = 1.0
     snapshot_every_turns: int = 600
     ledger: ActionLedger = field(default_factory=ActionLedger)
+    trainer: Trainer | None = None
     writable: bool = True
     started: bool = False
     turns: int = 0
@@ -112,6 +115,11 @@ class LiveDriver:
             self._on_cadence, "interval", seconds=self.cadence_seconds, coalesce=True, max_instances=1,
             misfire_grace_time=max(1, round(self.cadence_seconds)),
         )  # fmt: skip
+        if self.trainer is not None:
+            self._scheduler.add_job(
+                self._train, "interval", seconds=TRAINING_CHECK_SECONDS, coalesce=True,
+                max_instances=1, args=[self.trainer],
+            )  # fmt: skip
         self._scheduler.start()
         self.started = True
 
@@ -140,6 +148,8 @@ class LiveDriver:
         await asyncio.gather(self._deriving, return_exceptions=True)
         self.derivation.close()
         self._turning.shutdown(wait=True)
+        if self.trainer is not None:
+            self.trainer.close()
 
     async def put(self, reading: Reading) -> bool:
         """Take a collector's reading; True once it is durable (ports.ReadingSink)."""
@@ -200,6 +210,19 @@ class LiveDriver:
             finally:
                 # Whom no turn has answered by now: a defect must not keep them waiting.
                 settle(offers, False)
+
+    async def _train(self, trainer: Trainer) -> None:
+        """Have the models that are due learnt in their worker, and hand each to the next turn."""
+        for object_id in list(trainer.due(self.clock.now_ns())):
+            if self._stopping:
+                return
+            window = trainer.window(object_id, self.clock.now_ns())
+            model = await asyncio.get_running_loop().run_in_executor(
+                trainer.worker, trainer.learn, window
+            )
+            if model is not None:
+                # Refused, it is learnt anew when next due; the loop judges by the one before.
+                self._intake.offer([model])
 
     def _turn_soon(self) -> None:
         """Take a turn as soon as what waits is worth one, instead of at the next tick of the cadence.
@@ -318,6 +341,8 @@ class LiveDriver:
         waiting, self._undispatched = [*self._undispatched, *turn.intended()], []
         self._undispatched = [item for item in waiting if not self.executor.dispatch(item)]
         self.telemetry.observe(turn.outputs)
+        if self.trainer is not None:
+            self.trainer.observe(turn.outputs)
         if not self.derivation.feed(turn):
             self.telemetry.queue_dropped("derivation")
         # What the last run owed is no turn of this one: there is no state of its own to name by it.

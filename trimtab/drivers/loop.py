@@ -26,6 +26,7 @@ from trimtab.domain.input import (
 )
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.samples import SampleBatch
+from trimtab.domain.trained_model import TrainedModel
 from trimtab.errors import JournalCorrupt
 from trimtab.ports import Machine
 
@@ -136,7 +137,7 @@ def _for_decider(
     for item in segment:
         if isinstance(item.value, Tick):
             ticks.append(Numbered(item.seq, item.value))
-        elif not isinstance(item.value, (SampleBatch, SeriesAdded, ClockJump)):
+        elif not isinstance(item.value, (SampleBatch, SeriesAdded, ClockJump, TrainedModel)):
             told.append(Numbered(item.seq, item.value))
     told += [
         Numbered(seq, value) for value in assessed if not isinstance(value, (Notice, CommandResult))

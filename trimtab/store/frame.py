@@ -25,6 +25,7 @@ from trimtab.domain.kpi import Kpi
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.policy import PolicySet
 from trimtab.domain.samples import SampleBatch
+from trimtab.domain.trained_model import TrainedModel
 from trimtab.domain.verification import Verification
 
 FRAME_FORMAT = 1
@@ -43,6 +44,7 @@ KIND_OF: dict[type, int] = {
     PolicySet: 7,
     ActionResult: 8,
     Command: 9,
+    TrainedModel: 10,
     Kpi: 64,
     Assessment: 65,
     Trouble: 66,

@@ -13,6 +13,7 @@ from bench.quality.layouts import (
     plain,
     server_machine,
 )
+from bench.quality.layouts.attempt import Read
 from bench.quality.recording import Recording
 
 FOLDERS_MAX = 100_000
@@ -26,7 +27,7 @@ class Layout:
     """
 
     claims: Callable[[Path], bool]
-    read: Callable[[Path], Iterator[Recording]]
+    read: Callable[[Path], Read]
     deep: bool = False
 
 
@@ -41,8 +42,11 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def recordings(folder: Path) -> Iterator[Recording]:
-    """Yield every recording in a folder and the folders below it, in the order of their paths."""
+def recordings(folder: Path, complain: Callable[[str], None] | None = None) -> Iterator[Recording]:
+    """Yield every recording in a folder and the folders below it, in the order of their paths.
+
+    What can't be read is left out, and `complain` is told file, line and mend; without it, RecordingError is raised.
+    """
     waiting = [folder]
     for _ in range(FOLDERS_MAX):
         if not waiting:
@@ -50,6 +54,12 @@ def recordings(folder: Path) -> Iterator[Recording]:
         here = waiting.pop()
         layout = next((each for each in LAYOUTS.values() if each.claims(here)), None)
         if layout is not None:
-            yield from layout.read(here)
+            for found in layout.read(here):
+                if isinstance(found, Recording):
+                    yield found
+                elif complain is None:
+                    raise found
+                else:
+                    complain(str(found))
         if layout is None or not layout.deep:
             waiting += sorted((each for each in here.iterdir() if each.is_dir()), reverse=True)

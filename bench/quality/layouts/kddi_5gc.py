@@ -1,10 +1,10 @@
 """KDDI 5G core (ITU challenge 2021, PS-015): NAME_data.txt[.gz] of 33 numbers a row, NAME_label.txt beside it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from bench.quality.layouts.attempt import Read, attempt
 from bench.quality.recording import (
     Fault,
     Labels,
@@ -34,21 +34,24 @@ def claims(folder: Path) -> bool:
     return bool(_files(folder))
 
 
-def read(folder: Path) -> Iterator[Recording]:
+def read(folder: Path) -> Read:
     """Yield one recording a file; its first row holds counters where the others hold differences, and is left out."""
-    for path in _files(folder):
-        name = path.name.partition(DATA)[0]
-        rows = rows_of(path, " ")
-        values = numbers_of(path, rows, range(len(rows[0])), first_line=1)[1:]
-        yield Recording(
-            name=f"kddi_5gc/{name}",
-            dataset="kddi_5gc",
-            series=_series(values.shape[1]),
-            times=np.arange(1, len(values) + 1, dtype=np.int64) * INTERVAL_NS,
-            values=values,
-            interval_ns=INTERVAL_NS,
-            labels=_labels(folder / f"{name}_label.txt", len(values)),
-        )
+    yield from attempt(_files(folder), _recording)
+
+
+def _recording(path: Path) -> Recording:
+    name = path.name.partition(DATA)[0]
+    rows = rows_of(path, " ")
+    values = numbers_of(path, rows, range(len(rows[0])), first_line=1)[1:]
+    return Recording(
+        name=f"kddi_5gc/{name}",
+        dataset="kddi_5gc",
+        series=_series(values.shape[1]),
+        times=np.arange(1, len(values) + 1, dtype=np.int64) * INTERVAL_NS,
+        values=values,
+        interval_ns=INTERVAL_NS,
+        labels=_labels(path.with_name(f"{name}_label.txt"), len(values)),
+    )
 
 
 def _files(folder: Path) -> list[Path]:

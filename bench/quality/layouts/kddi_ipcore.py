@@ -4,11 +4,11 @@ failure.tsv.gz names what was wrong in each labelled minute; minutes that it lac
 hold the labelled minutes only.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from bench.quality.layouts.attempt import Read, attempt
 from bench.quality.recording import (
     Fault,
     Floats,
@@ -41,8 +41,12 @@ def claims(folder: Path) -> bool:
     return any(TIME in header_of(path, "\t") for path in _tables(folder)[:1])
 
 
-def read(folder: Path) -> Iterator[Recording]:
-    """Yield one recording of all tables of metrics, joined by time. Raises RecordingError for cells out of form."""
+def read(folder: Path) -> Read:
+    """Yield one recording of all tables of metrics, joined by time, or what is wrong with one."""
+    yield from attempt([folder], _recording)
+
+
+def _recording(folder: Path) -> Recording:
     series: list[SeriesKey] = []
     tables: list[tuple[Times, Floats]] = []
     for path in _tables(folder):
@@ -60,7 +64,7 @@ def read(folder: Path) -> Iterator[Recording]:
     questions = () if labels is None else tuple(
         Question(int(instants[fault.first]), int(instants[fault.last])) for fault in labels.faults
     )  # fmt: skip
-    yield Recording(
+    return Recording(
         name=f"kddi_ipcore/{folder.name}",
         dataset="kddi_ipcore",
         series=tuple(series),
@@ -75,7 +79,14 @@ def read(folder: Path) -> Iterator[Recording]:
 
 def _tables(folder: Path) -> list[Path]:
     found = sorted((*folder.glob("*.tsv"), *folder.glob("*.tsv.gz")))
-    return [path for path in found if path.name.split(".")[0] not in LABELS]
+    whole = {path.name.split(".")[0] for path in found if ".stable." not in path.name}
+    return [
+        path
+        for path in found
+        if path.name.split(".")[0] not in LABELS
+        # Of a metric that is there with all its minutes, the labelled minutes are no other.
+        and not (".stable." in path.name and path.name.split(".")[0] in whole)
+    ]
 
 
 def _table(path: Path) -> tuple[list[SeriesKey], Times, Floats]:

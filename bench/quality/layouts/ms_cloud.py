@@ -1,10 +1,10 @@
 """Microsoft cloud monitoring: folders of TimeStamp,Value[,Label] files, one production KPI each."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from bench.quality.layouts.attempt import Read, attempt
 from bench.quality.recording import Labels, Recording, SeriesKey
 from bench.quality.table import header_of, interval_of, numbers_of, rows_of, times_of
 
@@ -18,22 +18,27 @@ def claims(folder: Path) -> bool:
     return len(header) in (2, 3) and tuple(header) == COLUMNS[: len(header)]
 
 
-def read(folder: Path) -> Iterator[Recording]:
-    """Yield one recording a file; rows in the order of their times. Raises RecordingError for cells out of form."""
-    for path in sorted(folder.glob("*.csv")):
-        header, *rows = rows_of(path)
-        times = times_of(path, (row[0] for row in rows))
-        order = np.argsort(times, kind="stable")
-        labels = None
-        if len(header) == len(COLUMNS):
-            anomalous = numbers_of(path, rows, [2])[order, 0] > 0
-            labels = Labels(judged=np.ones(len(times), dtype=np.bool_), anomalous=anomalous)
-        yield Recording(
-            name=f"ms_cloud/{folder.name}/{path.stem}",
-            dataset="ms_cloud",
-            series=(SeriesKey(path.stem, folder.name),),
-            times=times[order],
-            values=numbers_of(path, rows, [1])[order],
-            interval_ns=interval_of(times),
-            labels=labels,
-        )
+def read(folder: Path) -> Read:
+    """Yield one recording a file, rows in the order of their times, or what is wrong with it."""
+    yield from attempt(sorted(folder.glob("*.csv")), _recording)
+
+
+def _recording(path: Path) -> Recording | None:
+    header, *rows = rows_of(path)
+    if tuple(header) != COLUMNS[: len(header)]:
+        return None
+    times = times_of(path, (row[0] for row in rows))
+    order = np.argsort(times, kind="stable")
+    labels = None
+    if len(header) == len(COLUMNS):
+        anomalous = numbers_of(path, rows, [2])[order, 0] > 0
+        labels = Labels(judged=np.ones(len(times), dtype=np.bool_), anomalous=anomalous)
+    return Recording(
+        name=f"ms_cloud/{path.parent.name}/{path.stem}",
+        dataset="ms_cloud",
+        series=(SeriesKey(path.stem, path.parent.name),),
+        times=times[order],
+        values=numbers_of(path, rows, [1])[order],
+        interval_ns=interval_of(times),
+        labels=labels,
+    )

@@ -5,11 +5,11 @@ the issue, then the issue's own rows.
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from bench.quality.layouts.attempt import Read, attempt
 from bench.quality.recording import (
     Fault,
     Floats,
@@ -36,25 +36,32 @@ def claims(folder: Path) -> bool:
     return (folder / "graph.csv").is_file() and bool(_issues(folder))
 
 
-def read(folder: Path) -> Iterator[Recording]:
-    """Yield one recording an issue. Raises RecordingError for cells out of form."""
-    topology = _topology(folder / "graph.csv")
-    normal = next((_table(path) for path in sorted(folder.glob("noissue/metrics.csv*"))), None)
-    for issue in _issues(folder):
-        path = next(iter(sorted(issue.glob("metrics.csv*"))))
-        series, times, values = _before(normal, _table(path))
-        questions, labels = _target(issue / "target.json", times)
-        yield Recording(
-            name=f"petshop/{folder.name}/{issue.parent.name}/{issue.name}",
-            dataset="petshop",
-            series=series,
-            times=times,
-            values=values,
-            interval_ns=INTERVAL_NS,
-            questions=questions,
-            topology=topology,
-            labels=labels,
-        )
+def read(folder: Path) -> Read:
+    """Yield one recording an issue, or what is wrong with it."""
+    try:
+        topology = _topology(folder / "graph.csv")
+        normal = next((_table(path) for path in sorted(folder.glob("noissue/metrics.csv*"))), None)
+    except RecordingError as fault:
+        yield fault
+        return
+    yield from attempt(_issues(folder), lambda issue: _recording(issue, normal, topology))
+
+
+def _recording(issue: Path, normal: _Table | None, topology: Topology) -> Recording:
+    path = next(iter(sorted(issue.glob("metrics.csv*"))))
+    series, times, values = _before(normal, _table(path))
+    questions, labels = _target(issue / "target.json", times)
+    return Recording(
+        name=f"petshop/{issue.parent.parent.name}/{issue.parent.name}/{issue.name}",
+        dataset="petshop",
+        series=series,
+        times=times,
+        values=values,
+        interval_ns=INTERVAL_NS,
+        questions=questions,
+        topology=topology,
+        labels=labels,
+    )
 
 
 def _issues(folder: Path) -> list[Path]:

@@ -4,13 +4,13 @@ They carry no times: rows are one interval apart from the epoch on. The training
 part and judged by nobody.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
+from bench.quality.layouts.attempt import Read, attempt
 from bench.quality.recording import (
     Fault,
     Floats,
@@ -37,34 +37,40 @@ OTHER = _Kind("server_machine", 60)
 def claims(folder: Path) -> bool:
     """Say whether there are .npz files that hold an array `test`."""
     files = sorted(folder.glob("*.npz"))
-    return bool(files) and "test" in _arrays(files[0])
+    try:
+        return any("test" in _arrays(path) for path in files[:1])
+    except RecordingError:
+        return True
 
 
-def read(folder: Path) -> Iterator[Recording]:
-    """Yield one recording a machine. Raises RecordingError when arrays are missing or of odd shape."""
-    for path in sorted(folder.glob("*.npz")):
-        arrays = _arrays(path)
-        if "test" not in arrays:
-            continue
-        kind = KINDS.get(path.stem.partition("-")[0], OTHER)
-        test = np.asarray(arrays["test"], dtype=np.float64)
-        train = np.asarray(arrays.get("train", test[:0]), dtype=np.float64)
-        if test.ndim != 2 or train.shape[1:] != test.shape[1:]:
-            raise RecordingError(f"{path}: train and test must be [rows, metrics] of equal width")
-        labels = None
-        if "label" in arrays:
-            labels = _labels(path, len(train), np.asarray(arrays["label"]).ravel() > 0)
-        rows, width = len(train) + len(test), test.shape[1]
-        interval_ns = kind.interval_seconds * NS_PER_SECOND
-        yield Recording(
-            name=f"{kind.dataset}/{path.stem}",
-            dataset=kind.dataset,
-            series=tuple(SeriesKey(path.stem, f"metric_{at}") for at in range(1, width + 1)),
-            times=np.arange(rows, dtype=np.int64) * interval_ns,
-            values=np.concatenate((train, test)),
-            interval_ns=interval_ns,
-            labels=labels,
-        )
+def read(folder: Path) -> Read:
+    """Yield one recording a machine, or what is wrong with it."""
+    yield from attempt(sorted(folder.glob("*.npz")), _recording)
+
+
+def _recording(path: Path) -> Recording | None:
+    arrays = _arrays(path)
+    if "test" not in arrays:
+        return None
+    kind = KINDS.get(path.stem.partition("-")[0], OTHER)
+    test = np.asarray(arrays["test"], dtype=np.float64)
+    train = np.asarray(arrays.get("train", test[:0]), dtype=np.float64)
+    if test.ndim != 2 or train.shape[1:] != test.shape[1:]:
+        raise RecordingError(f"{path}: train and test must be [rows, metrics] of equal width")
+    labels = None
+    if "label" in arrays:
+        labels = _labels(path, len(train), np.asarray(arrays["label"]).ravel() > 0)
+    rows, width = len(train) + len(test), test.shape[1]
+    interval_ns = kind.interval_seconds * NS_PER_SECOND
+    return Recording(
+        name=f"{kind.dataset}/{path.stem}",
+        dataset=kind.dataset,
+        series=tuple(SeriesKey(path.stem, f"metric_{at}") for at in range(1, width + 1)),
+        times=np.arange(rows, dtype=np.int64) * interval_ns,
+        values=np.concatenate((train, test)),
+        interval_ns=interval_ns,
+        labels=labels,
+    )
 
 
 def _arrays(path: Path) -> dict[str, Floats]:

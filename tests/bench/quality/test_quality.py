@@ -75,8 +75,14 @@ def test_a_folder_of_nothing_is_told_of(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_damaged_file_is_named(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (recorded / "d" / "week" / "rx-pps.tsv.gz").write_bytes(b"\x1f\x8bdamaged")
     (recorded / "c" / "omi-3.npz").write_bytes(b"PK damaged")
-    assert quality.main(["--data", str(recorded)]) == 2
-    assert "omi-3.npz" in capsys.readouterr().err
+    out = recorded / "out.json"
+    assert quality.main(["--data", str(recorded), "--json", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "omi-3.npz" in said
+    assert "rx-pps.tsv.gz" in said
+    document = json.loads(out.read_text())
+    assert len(document["recordings"]) == 6
+    assert len(document["unreadable"]) == 2
 
 
 def test_average_precision_takes_equal_scores_together() -> None:
