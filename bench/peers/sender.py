@@ -24,8 +24,8 @@ PROBE_CALM, PROBE_HOT = 50.0, 93.0
 PROBES_BEGIN_SECONDS = 3.0
 PROBES_END_SECONDS = 5.0
 # Before the account begins: the series begin, their first windows close, and what follows from that is told.
-WARM_ROUNDS = 4
-SERIES_BEGUN_PER_SECOND = 5_000
+WARM_ROUNDS = 5
+SERIES_BEGUN_PER_SECOND = 10_000
 ATTEMPTS_MAX = 100
 RETRY_SECONDS = 0.05
 
@@ -53,6 +53,7 @@ class Sent:
     """What was sent between `ready` and the end, and what became of it."""
 
     samples: int = 0
+    samples_attempted: int = 0  # with what was sent again after a 503
     requests: int = 0
     seconds: float = 0.0
     late_rounds: int = 0
@@ -80,6 +81,7 @@ class Connection:
             **headers,
         }
         self.answers: Counter[str] = Counter()
+        self.attempts = 0
 
     def post(self, body: bytes) -> bool:
         """Return whether the request was acknowledged."""
@@ -94,6 +96,7 @@ class Connection:
                 continue
             text = response.read()
             self.answers[str(response.status)] += 1
+            self.attempts += 1
             if response.status < 300:
                 return True
             if not (self._retry and response.status in (429, 503)):
@@ -183,8 +186,9 @@ class Sender:
             self._wait_until((self._first_round + rounds) * self.traffic.interval_seconds)
 
     def _send(self, body: bytes, samples: int) -> None:
-        begin = time.monotonic()
+        begin, attempts = time.monotonic(), self._connection.attempts
         taken = self._connection.post(body)
+        self.sent.samples_attempted += samples * (self._connection.attempts - attempts)
         self.sent.response_seconds.append(round(time.monotonic() - begin, 6))
         self.sent.samples += samples
         self.sent.requests += 1
