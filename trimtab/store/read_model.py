@@ -276,11 +276,11 @@ class ReadModel:
             for seq, now, value in numbered:
                 if seq <= position:
                     continue
+                # By count, not by time (a rebuilt model is pruned at the same values), nor by number (which has gaps).
+                if written and written % self._retention.every_values == 0:
+                    prune(connection, self._retention, now)
                 self._projection.write(seq, value)
                 position, written = seq, written + 1
-                # By count, not by time (a rebuilt model is pruned at the same values), nor by number (which has gaps).
-                if written % self._retention.every_values == 0:
-                    prune(connection, self._retention, now)
             for name, number in (("position", position), ("written", written)):
                 connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, number))
         return position
