@@ -20,14 +20,14 @@ from analytics.detectors.kpi_anomaly import (
 from analytics.kpi import Bools, Floats
 from analytics.windows import Closed, Lane
 from trimtab.domain.alarm import Alarm, AlarmState, AlarmType, PerceivedSeverity
-from trimtab.domain.assessment import FulfilmentStatus, Trouble
+from trimtab.domain.assessment import ANOMALY, FulfilmentStatus, Trouble
 from trimtab.domain.configuration import AnomalyRule
 from trimtab.domain.context import Context
 from trimtab.domain.identity import content_id
 from trimtab.domain.input import AssessorOutput
 from trimtab.domain.time import rfc3339
 
-SYMPTOM = "anomaly"
+SYMPTOM = ANOMALY
 PROBABLE_CAUSE = "thresholdCrossed"
 # Below the 0.5 that the weakest breach has, and that the shipped policies ask for.
 CONFIDENCE = 0.4
