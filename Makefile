@@ -52,10 +52,12 @@ $(VENV)/runtime.stamp: $(VENV)/bin/pip requirements.lock pyproject.toml
 	@echo "installing the locked dependencies into $(VENV) (a minute or so) ..."
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m trimtab.compiled
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/bin/pip requirements-dev.lock pyproject.toml
 	@echo "installing the locked development dependencies into $(VENV) (a minute or two) ..."
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m trimtab.compiled
 	@touch $@ $(VENV)/runtime.stamp

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import exposition, journal, loop
+from bench import exposition, history, journal, loop
 from bench.comparison import Comparison
 from bench.machine import machine
 
@@ -16,6 +16,7 @@ BENCHES: dict[str, Callable[[Path], Iterator[Comparison]]] = {
     "journal": journal.run,
     "exposition": exposition.run,
     "loop": loop.run,
+    "history": history.run,
 }
 
 

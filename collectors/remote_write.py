@@ -2,14 +2,18 @@
 
 import asyncio
 import re
+import threading
 from collections import Counter
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from collectors.delivery import Account, CollectorStats, Outlet
+from collectors.label_book import LabelBook
 from collectors.push import (
     AsgiReceive,
     AsgiSend,
@@ -23,20 +27,27 @@ from collectors.push import (
 )
 from collectors.settings import pattern
 from collectors.write_request import (
+    NS_PER_MILLISECOND,
+    STALE_NAN_BITS,
     MalformedRequest,
     RequestTooLarge,
-    WriteRequest,
     decode,
     decode_labels,
     unpack,
 )
+from trimtab.compiled import compiled_allowed
 from trimtab.domain.samples import SampleBatch, SampleFlag
 from trimtab.domain.series import LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, Series
 from trimtab.domain.time import NS_PER_SECOND
 from trimtab.ports import Clock, GapReason, Reading, ReadingSink, SeriesIndex
 
+if TYPE_CHECKING:
+    from collectors.write_walk import Walked
+
 FUTURE_LIMIT_NS = 10 * NS_PER_SECOND
 KEYS_KEPT_MAX = 500_000
+# What is shorter is not worth loading compiled code for.
+WALK_BYTES_MIN = 16_384
 DECODE_HERE_BYTES_MAX = (
     65_536  # what is longer is decoded in a thread, and does not hold up the loop
 )
@@ -45,6 +56,21 @@ WRITE_PATHS = ("", "/api/v1/write")
 MEDIA_TYPES = ("", "application/x-protobuf", "application/x-protobuf;proto=prometheus.writerequest")
 _SKIPPED, _LABEL_LIMIT, _SERIES_CAP = -1, -2, -3
 _REFUSALS = {_LABEL_LIMIT: "label_limit", _SERIES_CAP: "series_cap"}
+
+
+@dataclass(slots=True)
+class Decoded:
+    """The samples of a request in its order, and how to learn their series' ids once the request is known to be sound.
+
+    time_ns int64, value float64, stale bool. `ids` gives int64 ids, or codes below 0 for what is not taken, and
+    raises MalformedRequest before any series is interned.
+    """
+
+    time_ns: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
+    stale: npt.NDArray[np.bool_]
+    histograms: int
+    ids: Callable[[], npt.NDArray[np.int64]]
 
 
 class RemoteWriteCollector:
@@ -88,6 +114,9 @@ class RemoteWriteCollector:
         self._keep = re.compile(config.keep) if config.keep else None
         self._drop = re.compile(config.drop) if config.drop else None
         self._known: dict[bytes, int] = {}
+        self._book = LabelBook()
+        self._walking = threading.Lock()
+        self._compiled = compiled_allowed()
         self._sink: ReadingSink | None = None
         self._requests = 0
 
@@ -149,13 +178,59 @@ class RemoteWriteCollector:
         self.account.last_success_ns = self._clock.now_ns()
         return 204, ""
 
-    def _decode(self, body: bytes) -> WriteRequest:
+    def _decode(self, body: bytes) -> Decoded:
         message = unpack(body, self._config.unpacked_bytes_max)
-        return decode(message, self._config.samples_per_request_max)
+        walked = None
+        if len(message) >= WALK_BYTES_MIN and self._compiled:
+            walked = self._walk(message)
+        return walked or self._plainly(message)
 
-    def _reading(self, request: WriteRequest) -> Reading:
+    def _plainly(self, message: bytes) -> Decoded:
+        request = decode(message, self._config.samples_per_request_max)
+        return Decoded(
+            request.time_ns, request.value, request.stale, request.histograms,
+            lambda: self._ids(request.keys)[request.key] if len(request.key) else request.key,
+        )  # fmt: skip
+
+    def _walk(self, message: bytes) -> Decoded | None:
+        """Decode by compiled code; None when the message is not of the plain shape."""
+        from collectors.write_walk import walk
+
+        with self._walking:
+            if self._book.full:
+                self._book = LabelBook()
+                self.account.other["label_book_renewed"] += 1
+            book = self._book
+            found = walk(message, book, self._config.samples_per_request_max)
+        if not found.ok:
+            return None
+        return Decoded(
+            found.time_ms * NS_PER_MILLISECOND,
+            found.bits.view(np.float64),
+            found.bits == STALE_NAN_BITS,
+            found.histograms,
+            lambda: self._walked_ids(book, found),
+        )
+
+    def _walked_ids(self, book: LabelBook, found: "Walked") -> npt.NDArray[np.int64]:
+        """Enter what the book did not know, and return the codes of all rows."""
+        known = found.entry >= 0
+        if not found.unknown:
+            return book.code[found.entry]
+        fresh = {key: decode_labels(key) for key in dict.fromkeys(found.unknown)}
+        codes = {key: self._resolve(labels) for key, labels in fresh.items()}
+        with self._walking:
+            for key, code in codes.items():
+                book.enter(key, code)
+        new = np.array([codes[key] for key in found.unknown], dtype=np.int64)
+        ids = np.empty(len(found.entry), dtype=np.int64)
+        ids[known] = book.code[found.entry[known]]
+        ids[~known] = new[-1 - found.entry[~known]]
+        return ids
+
+    def _reading(self, request: Decoded) -> Reading:
         """Turn a request into a reading. Raises MalformedRequest before any series of it is interned."""
-        ids = self._ids(request.keys)[request.key] if len(request.key) else request.key
+        ids = request.ids()
         refused: Counter[str] = Counter()
         refused["histogram"] = request.histograms
         for code, word in _REFUSALS.items():

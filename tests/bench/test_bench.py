@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench import __main__ as bench
-from bench import comparison, exposition, journal, loop
+from bench import comparison, exposition, history, journal, loop
 from collectors.exposition import PageReader
 from trimtab.app.machines import machines
 from trimtab.domain.alarm import Alarm
@@ -22,6 +22,10 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "STEPS", 3)
     monkeypatch.setattr(journal, "ROWS_PER_STEP", 10)
     monkeypatch.setattr(exposition, "SERIES", 50)
+    monkeypatch.setattr(history, "ROUNDS", 1)
+    monkeypatch.setattr(history, "SERIES", 20)
+    monkeypatch.setattr(history, "STEPS", 30)
+    monkeypatch.setattr(history, "ASKED", 2)
     monkeypatch.setattr(loop, "ROUNDS", 1)
     monkeypatch.setattr(loop, "SERVICES", 3)
     monkeypatch.setattr(loop, "SECONDS", 20)
@@ -33,7 +37,7 @@ def test_every_figure_has_a_peer(tmp_path: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     report = json.loads(path.read_text("utf-8"))
     assert report["machine"]["cores"] >= 1
-    assert len(report["figures"]) == 4
+    assert len(report["figures"]) == 8
     for figure in report["figures"]:
         assert figure["ours"] > 0
         assert figure["peer"] > 0

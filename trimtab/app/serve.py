@@ -19,6 +19,7 @@ log = logging.getLogger("trimtab")
 
 LAB_PROFILE = "lab"
 SERVER_STOP_SECONDS = 5.0
+SERVER_TICK_SECONDS = 1.0  # for the Date header
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -60,9 +61,9 @@ async def serve(path: Path, stop: asyncio.Event, *, lab: bool) -> int:
     return 0
 
 
-async def _stop(assembly: Assembly, server: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
+async def _stop(assembly: Assembly, server: "_Server", serving: "asyncio.Task[None]") -> None:
     assembly.api.state.context.subscribers.close()
-    server.should_exit = True
+    server.leave()
     try:
         await asyncio.wait_for(asyncio.shield(serving), SERVER_STOP_SECONDS * 2)
     except TimeoutError:
@@ -71,7 +72,25 @@ async def _stop(assembly: Assembly, server: uvicorn.Server, serving: "asyncio.Ta
 
 
 class _Server(uvicorn.Server):
-    """A server without signal handling of its own: the command line has its own."""
+    """A server without signal handling of its own, as the command line has its own; it wakes once a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Ask it to stop."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        """Keep the Date header right until asked to stop."""
+        while not await self.on_tick(0):
+            try:
+                async with asyncio.timeout(SERVER_TICK_SECONDS):
+                    await self._leaving.wait()
+            except TimeoutError:
+                pass  # the next second
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -81,7 +100,9 @@ class _Server(uvicorn.Server):
 
 def _listen(host: str, port: int) -> socket.socket:
     """Take the port first: whoever can't have it must learn so before anything else starts."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Only of a socket that names TCP does asyncio switch Nagle's algorithm off: 40 ms an answer on a kept connection.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

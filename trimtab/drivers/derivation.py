@@ -6,12 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.drivers.turn import Turn
 
 log = logging.getLogger("trimtab.derivation")
 
 TURNS_WAITING_MAX = 2_000
 RETRY_SECONDS = 1.0
+GATHER_SECONDS = 0.25  # turns in which nothing changed may wait so long for each other
 
 
 @dataclass(slots=True)
@@ -25,6 +27,7 @@ class Derivation:
     apply: Callable[[Turn], None]
     trouble: str = ""
     stopped: bool = False
+    _said: asyncio.Event = field(default_factory=asyncio.Event)
     _waiting: asyncio.Queue[Turn] = field(default_factory=lambda: asyncio.Queue(TURNS_WAITING_MAX))
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="derive")
@@ -40,38 +43,61 @@ class Derivation:
             self.stopped = True
             self.trouble = f"{TURNS_WAITING_MAX} turns wait; restart to catch up from the journal"
             log.error("the read model stopped: %s", self.trouble)
+        if not all(isinstance(output, KpiBatch) for output in turn.outputs):
+            self._said.set()
         return not self.stopped
 
     async def run(self) -> None:
         """Apply until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            turn = await self._waiting.get()
+            turns = [await self._waiting.get()]
+            await self._gather(turns)
+            taken = len(turns)
             try:
-                await self._until_applied(loop, turn)
+                await self._until_applied(loop, turns)
             finally:
-                self._waiting.task_done()
+                for _ in range(taken):
+                    self._waiting.task_done()
 
-    async def _until_applied(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
-        applied = await self._applied(loop, turn)
+    async def _gather(self, turns: list[Turn]) -> None:
+        """Take along what else waits; where nobody waits for news, one call for many turns costs less."""
+        try:
+            async with asyncio.timeout(GATHER_SECONDS):
+                await self._said.wait()
+        except TimeoutError:
+            pass  # nothing was said meanwhile
+        self._said.clear()
+        while not self._waiting.empty():
+            turns.append(self._waiting.get_nowait())
+
+    async def _until_applied(self, loop: asyncio.AbstractEventLoop, turns: list[Turn]) -> None:
+        applied = await self._applied(loop, turns)
         while not applied:
             await asyncio.sleep(RETRY_SECONDS)
-            applied = await self._applied(loop, turn)
+            applied = await self._applied(loop, turns)
 
-    async def _applied(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> bool:
+    async def _applied(self, loop: asyncio.AbstractEventLoop, turns: list[Turn]) -> bool:
         try:
-            await loop.run_in_executor(self._thread, self.apply, turn)
+            await loop.run_in_executor(self._thread, self._apply_all, turns)
         except Exception as error:
             if not self.trouble:
-                log.exception("turn %d could not be derived; it is tried again", turn.seq)
+                log.exception("turn %d could not be derived; it is tried again", turns[0].seq)
             self.trouble = str(error) or repr(error)
             return False
         if not self.stopped:
             self.trouble = ""
         return True
 
+    def _apply_all(self, turns: list[Turn]) -> None:
+        """Apply turns in order; those that were applied leave the list, so that none is applied twice."""
+        while turns:
+            self.apply(turns[0])
+            del turns[0]
+
     async def drain(self, timeout_seconds: float) -> bool:
         """Wait until nothing is left to apply; False when that takes too long."""
+        self._said.set()
         try:
             await asyncio.wait_for(self._waiting.join(), timeout_seconds)
         except TimeoutError:

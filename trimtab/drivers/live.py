@@ -38,6 +38,9 @@ TRAINING_CHECK_SECONDS = 60.0
 RESTART_SECONDS_MAX = 60.0  # between two starts of a collector that keeps failing
 JUMPS_OWED_MAX = 64
 NOTICES_WAITING_MAX = 1_000
+# Rows are worth a turn at once when they are so many, or when turns take no more than this share of the time.
+ROWS_WORTH_A_TURN = 1_000
+TURNS_SHARE_MAX = 0.25
 
 
 @dataclass(slots=True)
@@ -80,6 +83,8 @@ class LiveDriver:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _soon: asyncio.Task[None] | None = None
+    _pressing: asyncio.Event = field(default_factory=asyncio.Event)
+    _rested_ns: int = 0
     _deriving: asyncio.Task[None] = field(init=False)
     _stopping: bool = False
     _stopped: bool = False
@@ -160,12 +165,17 @@ class LiveDriver:
             return False
         if not inputs:
             return self.writable
-        return await self._intake.offer(inputs)
+        durable = self._intake.offer(inputs)
+        if self._intake.rows >= ROWS_WORTH_A_TURN:
+            self._pressing.set()
+        self._turn_soon()
+        return await durable
 
     async def command(self, command: Command) -> CommandResult:
         """Have a person's command journaled and carried out. Raises TimeoutError when it can't be in time."""
         answer = self._commands.setdefault(command.id, asyncio.get_running_loop().create_future())
         durable = self._intake.offer([command])
+        self._pressing.set()
         self._turn_soon()
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
@@ -194,6 +204,7 @@ class LiveDriver:
             if self._stopped:
                 return
             offers = self._intake.drain()
+            self._pressing.clear()
             try:
                 await self._turn(offers)
             finally:
@@ -214,14 +225,32 @@ class LiveDriver:
                 self._intake.offer([model])
 
     def _turn_soon(self) -> None:
-        """Take a turn now instead of at the next tick; calls that come meanwhile share it."""
+        """Take a turn as soon as what waits is worth one, instead of at the next tick of the cadence.
+
+        What comes while a turn is under way has the next: whoever waits for a sync shares it with the others.
+        """
         if self._stopping or (self._soon is not None and not self._soon.done()):
             return
-        self._soon = asyncio.create_task(self.tick(), name="turn soon")
+        self._soon = asyncio.create_task(self._turn_while_waited_for(), name="turn soon")
         self._soon.add_done_callback(_report_failure)
+
+    async def _turn_while_waited_for(self) -> None:
+        while self._intake.offers and not self._stopping:
+            rest = seconds_from_ns(self._rested_ns - self.clock.monotonic_ns())
+            if rest > 0 and not self._pressing.is_set():
+                try:
+                    async with asyncio.timeout(rest):
+                        await self._pressing.wait()
+                except TimeoutError:
+                    pass  # rested enough
+            begin = self.clock.monotonic_ns()
+            await self.tick()
+            took = self.clock.monotonic_ns() - begin
+            self._rested_ns = begin + round(took / TURNS_SHARE_MAX)
 
     async def _commit(self, result: ActionResult) -> bool:
         durable = self._intake.offer([result])
+        self._pressing.set()
         self._turn_soon()
         return await durable
 
@@ -293,9 +322,10 @@ class LiveDriver:
         """Make a turn's outputs durable; only then let them out."""
         self._owed_turn = turn
         try:
-            await self._in_turn_thread(
-                lambda: journal_outputs(self.journal, turn, crash=self.crash)
-            )
+            if turn.authoritative():
+                await self._in_turn_thread(
+                    lambda: journal_outputs(self.journal, turn, crash=self.crash)
+                )
         except JournalUnwritable as error:
             self._unwritable(error)
             return False

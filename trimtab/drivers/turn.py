@@ -38,6 +38,10 @@ class Turn:
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
 
+    def authoritative(self) -> list[Output]:
+        """Return the outputs that are journaled."""
+        return [value for value in self.outputs if isinstance(value, AUTHORITATIVE)]
+
     def intended(self) -> list[Action]:
         """Return the actions to be sent."""
         return [
@@ -79,7 +83,7 @@ def journal_outputs(
     The next turn's sync covers the rest, and a crash before that finds them again by stepping the same inputs.
     Raises JournalUnwritable; the caller keeps the turn and tries again before anything of it leaves.
     """
-    outputs = [value for value in turn.outputs if isinstance(value, AUTHORITATIVE)]
+    outputs = turn.authoritative()
     if not outputs:
         return
     seqs = journal.append(outputs, turn.now, reserve=True)

@@ -1,31 +1,30 @@
 """Sample history: every row that came, in columns, in chunk files by time of arrival; derived, bounded, never synced.
 
-A file holds chunks, each sorted by (series, time):
-
-    "TTHC" | format u16 | flags u16 | rows u32 | series_min i32 | series_max i32 | time_min i64 | time_max i64
-    | packed length u32 | CRC-32 u32 of the packed columns | the columns, LZ4
-
-Columns: series_id int32, time_ns int64, value float64, flags uint8, little-endian. A reader skips by the head what
-can't hold what it looks for; a chunk that a crash cut off ends its file.
+A file holds chunks (see `history_chunk`), each sorted by (series, time). A reader keeps the heads of the chunks that it
+has met, and by them skips what can't hold what it looks for; a chunk that a crash cut off ends its file.
 """
 
-import struct
-import zlib
+import os
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 
-import cramjam
 import numpy as np
 import numpy.typing as npt
 
 from trimtab.domain.samples import SampleBatch
 from trimtab.errors import StoreError
+from trimtab.store.history_chunk import (
+    HEAD,
+    ChunkHead,
+    HistoryRows,
+    decode_chunk,
+    encode_chunk,
+    parse_head,
+)
 
-HISTORY_FORMAT = 1
-_MAGIC = b"TTHC"
-_HEAD = struct.Struct("<4sHHIiiqqII")
-_ROW_BYTES = 21
 _PREFIX, _SUFFIX = "samples-", ".columns"
 MIB = 1024 * 1024
 
@@ -48,12 +47,12 @@ class SeriesHistory:
     flags: npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    series_id: npt.NDArray[np.int32]
-    time_ns: npt.NDArray[np.int64]
-    value: npt.NDArray[np.float64]
-    flags: npt.NDArray[np.uint8]
+@dataclass(slots=True)
+class _Heads:
+    """The heads of a file's chunks, as far as it was looked at."""
+
+    heads: list[ChunkHead] = field(default_factory=list)
+    seen_bytes: int = 0
 
 
 class History:
@@ -65,6 +64,8 @@ class History:
         self._limits = limits or HistoryLimits()
         self._waiting: list[SampleBatch] = []
         self._waiting_rows = 0
+        self._heads: dict[Path, _Heads] = {}
+        self._looking = threading.Lock()
         self.dropped_rows = 0
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,7 @@ class History:
             return
         batches, rows = self._waiting, self._waiting_rows
         self._waiting, self._waiting_rows = [], 0
-        chunk = _encode(_merged(batches))
+        chunk = encode_chunk(_rows_of(batches).in_order())
         try:
             with self._file_for(len(chunk)).open("ab") as file:
                 file.write(chunk)
@@ -101,16 +102,16 @@ class History:
 
     def query(self, series_id: int, start_ns: int, end_ns: int) -> SeriesHistory:
         """Return a series' rows with start_ns <= time < end_ns, oldest first. Raises StoreError."""
-        found: list[_Columns] = []
+        found: list[HistoryRows] = []
+        waiting = list(self._waiting)
         try:
             for path in self._paths():
-                for columns in _chunks(path.read_bytes(), series_id, start_ns, end_ns):
-                    found.append(_rows_of(columns, series_id, start_ns, end_ns))
+                for rows in self._chunks(path, series_id, start_ns, end_ns):
+                    found.append(rows.between(series_id, start_ns, end_ns))
         except OSError as error:
             raise StoreError(f"{self.directory}: history can't be read: {error}") from error
-        for batch in list(self._waiting):
-            columns = _Columns(batch.series_id, batch.time_ns, batch.value, batch.flags)
-            found.append(_rows_of(columns, series_id, start_ns, end_ns))
+        if waiting:
+            found.append(_rows_of(waiting).between(series_id, start_ns, end_ns))
         return _in_order(found)
 
     @property
@@ -121,6 +122,32 @@ class History:
     def close(self) -> None:
         """Write what has gathered."""
         self.flush()
+
+    def _chunks(
+        self, path: Path, series_id: int, start_ns: int, end_ns: int
+    ) -> Iterator[HistoryRows]:
+        """Yield the rows of the chunks of a file that may hold such, up to where it is cut off or damaged."""
+        with path.open("rb", buffering=0) as file:
+            for head in self._heads_of(path, file):
+                if head.may_hold(series_id, start_ns, end_ns):
+                    packed = os.pread(file.fileno(), head.end - head.start, head.start)
+                    rows = decode_chunk(head, packed, series_id)
+                    if rows is not None:
+                        yield rows
+
+    def _heads_of(self, path: Path, file: FileIO) -> list[ChunkHead]:
+        """Return the heads of a file's chunks, reading only those that came since the last time."""
+        size = os.fstat(file.fileno()).st_size
+        with self._looking:
+            known = self._heads.setdefault(path, _Heads())
+            while known.seen_bytes < size:
+                data = os.pread(file.fileno(), HEAD.size, known.seen_bytes)
+                head = parse_head(data, known.seen_bytes, size)
+                if head is None:
+                    break
+                known.heads.append(head)
+                known.seen_bytes = head.end
+            return list(known.heads)
 
     def _paths(self) -> list[Path]:
         return sorted(self.directory.glob(f"{_PREFIX}*{_SUFFIX}"))
@@ -136,7 +163,10 @@ class History:
         paths = self._paths()
         sizes = [path.stat().st_size for path in paths]
         while len(paths) > 1 and sum(sizes) > self._limits.total_bytes:
-            paths.pop(0).unlink(missing_ok=True)
+            path = paths.pop(0)
+            path.unlink(missing_ok=True)
+            with self._looking:
+                self._heads.pop(path, None)
             sizes.pop(0)
 
 
@@ -144,89 +174,26 @@ def _index_of(path: Path) -> int:
     return int(path.name[len(_PREFIX) : -len(_SUFFIX)])
 
 
-def _merged(batches: list[SampleBatch]) -> _Columns:
-    series_id = np.concatenate([batch.series_id for batch in batches])
-    time_ns = np.concatenate([batch.time_ns for batch in batches])
-    order = np.lexsort((time_ns, series_id))
-    value = np.concatenate([batch.value for batch in batches])
-    flags = np.concatenate([batch.flags for batch in batches])
-    return _Columns(series_id[order], time_ns[order], value[order], flags[order])
-
-
-def _encode(columns: _Columns) -> bytes:
-    plain = b"".join(
-        (
-            columns.series_id.astype("<i4").tobytes(),
-            columns.time_ns.astype("<i8").tobytes(),
-            columns.value.astype("<f8").tobytes(),
-            columns.flags.tobytes(),
-        )
-    )
-    packed = bytes(cramjam.lz4.compress_block(plain))
-    head = _HEAD.pack(
-        _MAGIC, HISTORY_FORMAT, 0, len(columns.series_id),
-        int(columns.series_id[0]), int(columns.series_id[-1]),
-        int(columns.time_ns.min()), int(columns.time_ns.max()), len(packed), zlib.crc32(packed),
-    )  # fmt: skip
-    return head + packed
-
-
-def _chunks(data: bytes, series_id: int, start_ns: int, end_ns: int) -> Iterator[_Columns]:
-    """Yield the chunks of a file that may hold such rows, up to where it is cut off or damaged."""
-    offset = 0
-    while offset + _HEAD.size <= len(data):
-        head = _HEAD.unpack_from(data, offset)
-        magic, format_, _, rows, series_min, series_max, time_min, time_max, length, crc = head
-        start = offset + _HEAD.size
-        offset = start + length
-        if magic != _MAGIC or format_ != HISTORY_FORMAT or offset > len(data):
-            return
-        if not (
-            series_min <= series_id <= series_max and time_min < end_ns and start_ns <= time_max
-        ):
-            continue
-        packed = data[start:offset]
-        if zlib.crc32(packed) != crc:
-            continue
-        yield _decode(bytes(cramjam.lz4.decompress_block(packed)), rows)
-
-
-def _decode(plain: bytes, rows: int) -> _Columns:
-    if len(plain) != rows * _ROW_BYTES:
-        raise StoreError("a chunk of the history has another length than its head says")
-    return _Columns(
-        np.frombuffer(plain, "<i4", rows, 0),
-        np.frombuffer(plain, "<i8", rows, rows * 4),
-        np.frombuffer(plain, "<f8", rows, rows * 12),
-        np.frombuffer(plain, "u1", rows, rows * 20),
+def _rows_of(batches: list[SampleBatch]) -> HistoryRows:
+    return HistoryRows(
+        np.concatenate([batch.series_id for batch in batches]),
+        np.concatenate([batch.time_ns for batch in batches]),
+        np.concatenate([batch.value for batch in batches]),
+        np.concatenate([batch.flags for batch in batches]),
     )
 
 
-def _rows_of(columns: _Columns, series_id: int, start_ns: int, end_ns: int) -> _Columns:
-    wanted = (
-        (columns.series_id == series_id)
-        & (columns.time_ns >= start_ns)
-        & (columns.time_ns < end_ns)
-    )
-    return _Columns(
-        columns.series_id[wanted],
-        columns.time_ns[wanted],
-        columns.value[wanted],
-        columns.flags[wanted],
-    )
-
-
-def _in_order(found: list[_Columns]) -> SeriesHistory:
+def _in_order(found: list[HistoryRows]) -> SeriesHistory:
     if not found:
         empty = np.empty(0)
         return SeriesHistory(empty.astype(np.int64), empty, empty.astype(np.uint8))
-    time_ns = np.concatenate([columns.time_ns for columns in found])
+    time_ns = np.concatenate([rows.time_ns for rows in found])
     order = np.argsort(time_ns, kind="stable")
     ordered = time_ns[order]
     last = np.append(ordered[1:] != ordered[:-1], True) if len(ordered) else np.empty(0, np.bool_)
     kept = order[last]
     return SeriesHistory(
         time_ns[kept],
-        np.concatenate([columns.value for columns in found])[kept],
-        np.concatenate([columns.flags for columns in found])[kept],
+        np.concatenate([rows.value for rows in found])[kept],
+        np.concatenate([rows.flags for rows in found])[kept],
     )
