@@ -17,17 +17,18 @@ from analytics.detectors.kpi_anomaly import (
     KpiAnomalySettings,
     deviations,
 )
+from analytics.detectors.slots import SLOTS_MAX
 from analytics.kpi import Bools, Floats
 from analytics.windows import Closed, Lane
 from trimtab.domain.alarm import Alarm, AlarmState, AlarmType, PerceivedSeverity
-from trimtab.domain.assessment import FulfilmentStatus, Trouble
+from trimtab.domain.assessment import ANOMALY, FulfilmentStatus, Trouble
 from trimtab.domain.configuration import AnomalyRule
 from trimtab.domain.context import Context
 from trimtab.domain.identity import content_id
 from trimtab.domain.input import AssessorOutput
 from trimtab.domain.time import rfc3339
 
-SYMPTOM = "anomaly"
+SYMPTOM = ANOMALY
 PROBABLE_CAUSE = "thresholdCrossed"
 # Below the 0.5 that the weakest breach has, and that the shipped policies ask for.
 CONFIDENCE = 0.4
@@ -68,6 +69,7 @@ class AnomalyWatch:
         self.detector = KpiAnomalyDetector(KpiAnomalySettings(alarms_per_day=rule.alarms_per_day))
         self.alarms: dict[int, Alarm] = {}
         self.calm: dict[int, int] = {}
+        self.left_out = 0
         self._names = frozenset(rule.kpis)
 
     def judge(
@@ -78,6 +80,9 @@ class AnomalyWatch:
         Return what is told, and each window's deviation, NaN where it was not judged.
         """
         watched = closed.present & ~passed_over & np.isfinite(closed.value)
+        beyond = watched & (closed.instance >= SLOTS_MAX)
+        self.left_out += int(np.count_nonzero(beyond))
+        watched &= ~beyond
         if self._names:
             watched &= np.array(
                 [lane.keys[number][1] in self._names for number in closed.instance.tolist()],
@@ -187,6 +192,7 @@ class AnomalyWatch:
         return {
             "slots": self.detector.export(order),
             "suppressed": self.detector.suppressed,
+            "left_out": self.left_out,
             "open": open_ones,
             "alarms": [self.alarms[order[at]] for at in open_ones],
             "calm": [self.calm[order[at]] for at in open_ones],
@@ -195,6 +201,7 @@ class AnomalyWatch:
     def load(self, state: dict[str, Any], numbers: Sequence[int | None]) -> None:
         """Put exported state back; `numbers` are the instances' new numbers, None for those that are no more."""
         self.detector.load(state["slots"], numbers, state["suppressed"])
+        self.left_out = state["left_out"]
         for at, alarm, calm in zip(state["open"], state["alarms"], state["calm"], strict=True):
             number = numbers[at]
             if number is not None:

@@ -104,6 +104,8 @@ class Assessor:
         lanes = [station.lane for station in self.catalogue.stations.values()]
         found["skipped_windows"] = sum(lane.skipped for lane in lanes)
         watches = [station.watch for station in self.catalogue.stations.values() if station.watch]
+        found["anomalies_left_out"] = sum(watch.left_out for watch in watches)
+        found["models_refused"] = self.catalogue.together.refused
         found["anomalies_over_budget"] = sum(watch.detector.suppressed for watch in watches)
         found["slots"] = len(self.catalogue.table.slots)
         found["kpis"] = sum(len(lane.instances) for lane in lanes)

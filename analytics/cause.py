@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from analytics.binding import kind_of
 from analytics.topology import Dependencies
-from trimtab.domain.assessment import Trouble
+from trimtab.domain.assessment import ANOMALY, Trouble
 from trimtab.domain.incident import CAUSES_PER_INCIDENT_MAX, Cause
 from trimtab.domain.managed_object import LAYER, ObjectKind
 from trimtab.domain.time import rfc3339
@@ -27,6 +27,8 @@ GONE = frozenset({PROCESS_GONE, UNREACHABLE})
 # Facts about whether something is there at all speak louder than facts about how well it does.
 STRENGTH = {PROCESS_GONE: 1.0, UNREACHABLE: 0.95, PRESSURE: 0.9, "leak": 0.7, OVERLOAD: 0.6}
 OTHER_STRENGTH = 0.6
+# What is merely unlike itself tells least.
+HINT_STRENGTH = 0.2
 SERVICE_WEIGHT = 2.0
 LATE_FACTOR = 0.5
 EXPLAINED_FACTOR = 0.3
@@ -64,7 +66,7 @@ def is_service(object_id: str) -> bool:
 
 def strength_of(symptom: str) -> float:
     """Return how telling a symptom is, 0..1."""
-    return STRENGTH.get(symptom, OTHER_STRENGTH)
+    return STRENGTH.get(symptom, HINT_STRENGTH if symptom == ANOMALY else OTHER_STRENGTH)
 
 
 def most_telling(troubles: Sequence[Trouble]) -> Trouble:
@@ -80,9 +82,11 @@ def most_telling(troubles: Sequence[Trouble]) -> Trouble:
 def can_explain(cause: Trouble, effect: Trouble, dependencies: Dependencies) -> bool:
     """Return whether one resource's trouble accounts for another's.
 
-    What lies below explains what lies above, but no pressure makes a process vanish. A VNFC that is gone explains
-    that its siblings are overloaded.
+    What lies below explains what lies above, but no pressure makes a process vanish, and a mere anomaly explains only
+    its like. A VNFC that is gone explains that its siblings are overloaded.
     """
+    if cause.hint and not effect.hint:
+        return False
     if dependencies.rests_on(effect.object_id, cause.object_id):
         return not (cause.symptom == PRESSURE and effect.symptom == PROCESS_GONE)
     return (

@@ -184,7 +184,7 @@ class Correlator:
     def _groups(self, members: dict[Key, Trouble]) -> list[set[Key]]:
         """Return which troubles belong together: those on one path of dependency, and unexplained services that share
         what carries them."""
-        objects = sorted({key[0] for key in members})
+        objects = sorted({key[0] for key, trouble in members.items() if not trouble.hint})
         parent = {name: name for name in objects}
 
         def root(name: str) -> str:
@@ -210,8 +210,20 @@ class Correlator:
                 join(name, carriers.setdefault(below, name))
         groups: dict[str, set[Key]] = {}
         for key in sorted(members):
-            groups.setdefault(root(key[0]), set()).add(key)
+            at = key[0] if key[0] in parent else self._beside(key[0], objects)
+            groups.setdefault(root(at) if at in parent else at, set()).add(key)
         return [groups[name] for name in sorted(groups)]
+
+    def _beside(self, name: str, objects: list[str]) -> str:
+        """Return an object in trouble that one with mere anomalies depends on, or carries; itself when there is none.
+
+        An anomaly goes with an incident as evidence, it never makes one of two.
+        """
+        below = self.dependencies.support_of(name)
+        for other in objects:
+            if other in below or name in self.dependencies.support_of(other):
+                return other
+        return name
 
     def _join_alike(self, objects: list[str], join: Any) -> None:
         """Put parts of one VNF together: what ails one is seldom unrelated to what ails its sibling."""

@@ -5,7 +5,7 @@ from typing import Any
 from policies.containment import Containment
 from policies.state import Check, State
 from trimtab.domain.alarm import AlarmState
-from trimtab.domain.assessment import Assessment, FulfilmentStatus
+from trimtab.domain.assessment import ANOMALY, Assessment, FulfilmentStatus
 from trimtab.domain.incident import Cause, Incident
 from trimtab.domain.time import NS_PER_SECOND, seconds_from_ns
 
@@ -82,7 +82,9 @@ class Facts:
             status
             for item in (object_id, *self._containment.parts(object_id))
             for symptom, status in self.symptoms(item).items()
-            if status is FulfilmentStatus.NOT_FULFILLED or matters in ("", symptom)
+            # An anomaly alone makes nobody ill, unless it is the very symptom that is asked for.
+            if symptom in (matters, "")
+            or (symptom != ANOMALY and (status is FulfilmentStatus.NOT_FULFILLED or not matters))
         ]
         if FulfilmentStatus.NOT_FULFILLED in seen:
             return False

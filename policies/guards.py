@@ -7,7 +7,6 @@ from policies.scene import Scene
 from policies.state import ACTIONS_AT_ONCE_MAX, ACTIONS_PER_HOUR_MAX, Ladder, Phase
 from trimtab.config.duration import format_duration
 from trimtab.domain.action import TERMINAL, ActionState
-from trimtab.domain.assessment import FulfilmentStatus
 from trimtab.domain.decision import GuardResult
 from trimtab.domain.incident import Cause, Incident
 from trimtab.domain.policy import Policy
@@ -158,7 +157,7 @@ def _blast_radius(scene: Scene, request: Request) -> GuardResult:
         object_id
         for object_id, symptoms in scene.state.troubles.items()
         if scene.containment.kind(object_id) in kinds
-        and any(item.status is FulfilmentStatus.NOT_FULFILLED for item in symptoms.values())
+        and any(item.active and not item.hint for item in symptoms.values())
     )
     limit = request.policy.guard.blast_radius_max
     named = ", ".join(sorted(kind.value for kind in kinds if kind is not None))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from analytics.detectors import deviation, gap
 from analytics.detectors.deviation import deviate
 from analytics.detectors.slots import Field, Floats, SlotArrays, Slots, Times, rounds
+from trimtab.compiled import compiled_allowed
 from trimtab.ports import Training, Verdicts
 
 # The share of the range seen that a gap must have, and the deviations that a value must be off.
@@ -84,7 +85,7 @@ class KpiAnomalyDetector:
         """Judge and learn values in order, as `ports.Detector.update` says."""
         self._state.reach(slots)
         values = deviation.bounded(values)
-        if len(slots) >= self.settings.compiled_from:
+        if len(slots) >= self.settings.compiled_from and compiled_allowed():
             return self._compiled(slots, times, values)
         verdicts = Verdicts(
             np.zeros(len(slots)),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analytics import anomalies
 from analytics.anomalies import CONFIDENCE, SYMPTOM
 from analytics.assessor import Assessor
 from analytics.order import output_order
@@ -205,6 +206,14 @@ def test_the_budget_and_what_it_kept_back_are_counted() -> None:
             numbered([SampleBatch.from_rows("prometheus/a", [(0, now - 1, value)]), Tick(now)]), now
         )
     assert restless.counts()["anomalies_over_budget"] > 0
+
+
+def test_what_has_no_room_is_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anomalies, "SLOTS_MAX", 3)
+    machine = Assessor()
+    alarms, _ = told(machine)
+    assert {each.object_id for each in alarms} == {OBJECTS[0]}
+    assert machine.counts()["anomalies_left_out"] > 0
 
 
 def test_no_shipped_policy_names_anomalies(repo_root: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from analytics.cause import find_causes, most_telling
 from analytics.correlator import LINGER_MIN_NS, Correlator, linger_of
 from analytics.topology import Dependencies, edges_of
-from trimtab.domain.assessment import FulfilmentStatus, Trouble
+from trimtab.domain.assessment import ANOMALY, FulfilmentStatus, Trouble
 from trimtab.domain.configuration import Configuration
 from trimtab.domain.context import Context
 from trimtab.domain.incident import Incident, IncidentState
@@ -224,3 +224,25 @@ def test_output_follows_the_correlation_contract(steps: Steps) -> None:
     incidents = steps.tell(*(make(n) for n in range(20)))
     assert len({item.id for item in incidents}) == 20
     assert [item.id for item in incidents] == sorted(item.id for item in incidents)
+
+
+def test_an_anomaly_goes_with_an_incident_but_never_makes_one_of_two(steps: Steps) -> None:
+    (one,) = steps.tell(trouble("provider/vnfc/cpe-acme-0", "overload"))
+    (other,) = steps.tell(trouble(RTR, "overload", since=1))
+    found = steps.tell(trouble(ACME, ANOMALY, since=2, confidence=0.4))
+    assert {item.incident.id for item in steps.machine.open} == {one.id, other.id}
+    assert all(item.state is IncidentState.OPEN for item in found)
+
+
+def test_an_anomaly_alone_opens_an_incident_that_policies_may_name(steps: Steps) -> None:
+    (incident,) = steps.tell(trouble(FW, ANOMALY, confidence=0.4))
+    assert incident.causes[0].symptom == ANOMALY
+    assert incident.services == ()
+
+
+def test_an_anomaly_below_explains_no_breach_above(steps: Steps) -> None:
+    steps.tell(trouble(HOST, ANOMALY, confidence=0.4))
+    steps.tell(trouble(ACME, "loss", since=1), trouble(FW, "process-gone", since=1))
+    incident = next(item.incident for item in steps.machine.open if ACME in item.incident.services)
+    assert incident.causes[0].object_id == FW
+    assert incident.causes[0].confidence >= 0.5

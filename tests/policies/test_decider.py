@@ -1,5 +1,6 @@
 from policies.decider import Decider
 from trimtab.domain.action import Action, ActionState
+from trimtab.domain.assessment import ANOMALY
 from trimtab.domain.control_loop import ControlLoop, LoopRunState
 from trimtab.domain.decision import Decision
 from trimtab.domain.input import Notice, Tick
@@ -443,3 +444,18 @@ def test_outputs_are_only_what_a_decider_gives(world):
     world.tick(times=5)
     world.give(Tick(world.now))
     assert {type(item) for item in world.out} <= {Action, Decision, ControlLoop, Notice}
+
+
+def test_an_anomaly_starts_nothing_and_makes_no_healed_target_ill(world):
+    world.trouble(world.FW0, ANOMALY)
+    world.incident(world.FW0, ANOMALY, services=(), confidence=0.9)
+    world.tick(times=60)
+    assert world.intended() == []
+    world.crash()
+    world.tick()
+    (action,) = world.intended()
+    world.carry_out(action)
+    world.recover()
+    world.trouble(world.FW0, ANOMALY)
+    world.tick(times=5)
+    assert world.verdicts() == ["EFFECTIVE"]

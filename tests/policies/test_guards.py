@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from trimtab.domain.action import ActionState
+from trimtab.domain.assessment import ANOMALY
 from trimtab.domain.policy import ActionKind, PolicyMode
 
 HEAL = "heal-crashed-vnfc"
@@ -281,3 +282,13 @@ def test_a_proposal_is_withdrawn_when_nothing_calls_for_it(world_of, only):
     world.tick()
     assert world.actions[action.id].state is ActionState.CANCELLED
     assert not world.command("approve_action", action.id).applied
+
+
+def test_anomalies_are_no_outage(world):
+    for vnfc in (world.FW1, world.RTR0, "provider/vnfc/cpe-0"):
+        world.trouble(vnfc, ANOMALY)
+    world.trouble(world.FW0, "process-gone")
+    world.incident(world.FW0)
+    world.tick()
+    assert world.guard("blast_radius")[0] is True
+    assert started(world)

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from trimtab.domain.context import Context
 
+# The symptom of what is merely unlike a KPI: no bound of anybody's is broken.
+ANOMALY = "anomaly"
+
 
 class FulfilmentStatus(StrEnum):
     """Answer whether an objective is met; INDETERMINATE when there is nothing to judge by."""
@@ -58,6 +61,11 @@ class Trouble:
     bound: float
     alarm_id: str | None = None
     objective: str = ""  # several objectives of an object may share a symptom
+
+    @property
+    def hint(self) -> bool:
+        """Return whether this is only an anomaly: it may be evidence, but neither joins incidents nor makes ill."""
+        return self.symptom == ANOMALY
 
     @property
     def active(self) -> bool:

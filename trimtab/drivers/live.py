@@ -22,7 +22,7 @@ from trimtab.drivers.derivation import Derivation
 from trimtab.drivers.execution import ActionLedger, Executor
 from trimtab.drivers.intake import Intake, Offer, settle
 from trimtab.drivers.loop import Loop
-from trimtab.drivers.training import Trainer
+from trimtab.drivers.training import CHECK_SECONDS, Trainer
 from trimtab.drivers.turn import Turn, journal_outputs, take_turn
 from trimtab.errors import JournalUnwritable
 from trimtab.ports import Actuator, Collector, Reading
@@ -35,7 +35,6 @@ log = logging.getLogger("trimtab.live")
 
 COMMAND_TIMEOUT_SECONDS = 15.0
 STOP_TIMEOUT_SECONDS = 10.0
-TRAINING_CHECK_SECONDS = 60.0
 RESTART_SECONDS_MAX = 60.0  # between two starts of a collector that keeps failing
 JUMPS_OWED_MAX = 64
 NOTICES_WAITING_MAX = 1_000
@@ -121,8 +120,8 @@ class LiveDriver:
         )  # fmt: skip
         if self.trainer is not None:
             self._scheduler.add_job(
-                self._train, "interval", seconds=TRAINING_CHECK_SECONDS, coalesce=True,
-                max_instances=1, args=[self.trainer],
+                self.trainer.train_due, "interval", [self.clock.now_ns, self._intake.offer],
+                seconds=CHECK_SECONDS, coalesce=True, max_instances=1,
             )  # fmt: skip
         self._scheduler.start()
         self.started = True
@@ -212,19 +211,6 @@ class LiveDriver:
             finally:
                 # Whom no turn has answered by now: a defect must not keep them waiting.
                 settle(offers, False)
-
-    async def _train(self, trainer: Trainer) -> None:
-        """Have the models that are due learnt in their worker, and hand each to the next turn."""
-        for object_id in list(trainer.due(self.clock.now_ns())):
-            if self._stopping:
-                return
-            window = trainer.window(object_id, self.clock.now_ns())
-            model = await asyncio.get_running_loop().run_in_executor(
-                trainer.worker, trainer.learn, window
-            )
-            if model is not None:
-                # Refused, it is learnt anew when next due; the loop judges by the one before.
-                self._intake.offer([model])
 
     def _turn_soon(self) -> None:
         """Take a turn now instead of at the next tick; what comes while one is under way shares the next.

@@ -4,9 +4,10 @@ What is kept here is no state of the machines: a model enters the loop as a jour
 restart, rows are gathered anew; the models of before are in the snapshot.
 """
 
+import asyncio
 import logging
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.domain.configuration import AnomalyRule
-from trimtab.domain.input import Output
+from trimtab.domain.input import Input, Output
 from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.trained_model import TrainedModel
 
@@ -25,6 +26,7 @@ OBJECTS_MAX = 1_000
 KPIS_MAX = 100  # of one object
 ROWS_MAX = 8_000
 ROWS_MIN = 300  # before the first model
+CHECK_SECONDS = 60
 BYTES_MAX = 256 * 1024 * 1024
 # Windows of one end may close in turns that follow each other: so many rows back, one is looked for.
 LOOK_BACK = 16
@@ -113,6 +115,7 @@ class Trainer:
     fit: Fit
     left_out: int = 0
     failed: int = 0
+    _closed: bool = False
     _gathered: dict[str, _Gathered] = field(default_factory=dict)
     _worker: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="train")
@@ -184,11 +187,23 @@ class Trainer:
             window.object_id, window.kpis, model.from_ns, model.until_ns, model.rows, content
         )
 
-    @property
-    def worker(self) -> ThreadPoolExecutor:
-        """Return the one thread in which models are learnt."""
-        return self._worker
+    async def train_due(
+        self, now_ns: Callable[[], int], offer: Callable[[Sequence[Input]], object]
+    ) -> None:
+        """Have the models that are due learnt in the worker, and offer each to the loop as it is ready.
+
+        One that is refused is learnt anew when next due; the loop judges by the one before.
+        """
+        for object_id in list(self.due(now_ns())):
+            if self._closed:
+                return
+            window = self.window(object_id, now_ns())
+            running = asyncio.get_running_loop()
+            model = await running.run_in_executor(self._worker, self.learn, window)
+            if model is not None:
+                offer([model])
 
     def close(self) -> None:
         """Let go of the worker, once what it learns now is learnt."""
+        self._closed = True
         self._worker.shutdown(wait=True, cancel_futures=True)

@@ -129,7 +129,7 @@ def test_what_a_worker_learns_enters_the_loop_through_the_journal(
         await world.start()
         world.driver.trainer = trainer
         await world.until_second(12)
-        await world.driver._train(trainer)
+        await trainer.train_due(world.driver.clock.now_ns, world.driver._intake.offer)
         await world.pass_second()
         await world.die()
         await world.start()
