@@ -134,7 +134,9 @@ class Sender:
             ]
         else:
             interval = self.traffic.interval_seconds
-            self._warm_up(_now_ms())  # what a server does at its first request is no part of any pace
+            self._warm_up(
+                _now_ms()
+            )  # what a server does at its first request is no part of any pace
             self._began = time.monotonic()
             begun = self.traffic.series / SERIES_BEGUN_PER_SECOND
             for number in range(WARM_ROUNDS + math.ceil(begun / interval)):

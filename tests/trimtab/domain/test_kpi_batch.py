@@ -58,7 +58,7 @@ def test_all_of_a_small_batch_is_shown_and_the_services_of_a_large_one() -> None
 
 
 def test_few_of_many_kpis_are_not_shown_either() -> None:
-    few = replace(batch(3, services=1), alive=KPIS_SHOWN_MAX + 1)
+    few = replace(batch(3, services=1), population=KPIS_SHOWN_MAX + 1)
     assert few.shown().tolist() == [0]
 
 
