@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import exposition, history, journal, loop
+from bench import core, exposition, history, journal, loop
 from bench.comparison import Comparison
 from bench.machine import machine
 
@@ -17,6 +17,7 @@ BENCHES: dict[str, Callable[[Path], Iterator[Comparison]]] = {
     "exposition": exposition.run,
     "loop": loop.run,
     "history": history.run,
+    "core": core.run,
 }
 
 
