@@ -22,6 +22,7 @@ from trimtab.drivers.derivation import Derivation
 from trimtab.drivers.execution import ActionLedger, Executor
 from trimtab.drivers.intake import Intake, Offer, settle
 from trimtab.drivers.loop import Loop
+from trimtab.drivers.pace import Pace
 from trimtab.drivers.training import CHECK_SECONDS, Trainer
 from trimtab.drivers.turn import Turn, journal_outputs, take_turn
 from trimtab.errors import JournalUnwritable
@@ -38,8 +39,6 @@ STOP_TIMEOUT_SECONDS = 10.0
 RESTART_SECONDS_MAX = 60.0  # between two starts of a collector that keeps failing
 JUMPS_OWED_MAX = 64
 NOTICES_WAITING_MAX = 1_000
-# Rows are journaled as they come; concluding from them before the cadence does may take this share of one core.
-CONCLUDING_SHARE_MAX = 0.05
 
 
 @dataclass(slots=True)
@@ -82,10 +81,7 @@ class LiveDriver:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _soon: asyncio.Task[None] | None = None
-    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    _pressing: bool = False
-    _unconcluded: bool = False
-    _rested_ns: int = 0
+    _pace: Pace = field(default_factory=Pace)
     _cadences: int = 0
     _snapshot_due: int = 0
     _deriving: asyncio.Task[None] = field(init=False)
@@ -176,7 +172,7 @@ class LiveDriver:
         """Have a person's command journaled and carried out. Raises TimeoutError when it can't be in time."""
         answer = self._commands.setdefault(command.id, asyncio.get_running_loop().create_future())
         durable = self._intake.offer([command])
-        self._pressing = True
+        self._pace.pressing = True
         self._turn_soon()
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
@@ -215,39 +211,34 @@ class LiveDriver:
     def _turn_soon(self) -> None:
         """Take a turn now instead of at the next tick; what comes while one is under way shares the next.
 
-        Rows wait for nothing but a sync. What they lead to is told at once, too, as long as that takes no more than
-        CONCLUDING_SHARE_MAX of the time; else the rows only accumulate until it does, or until the cadence's tick.
+        Rows wait for nothing but a sync. What they lead to is told at once, too, as long as that stays cheap; else
+        they only accumulate until it is, or until the cadence's tick.
         """
-        self._arrived.set()
+        self._pace.arrive()
         if self._stopping or (self._soon is not None and not self._soon.done()):
             return
         self._soon = asyncio.create_task(self._turn_while_waited_for(), name="turn soon")
         self._soon.add_done_callback(_report_failure)
 
     async def _turn_while_waited_for(self) -> None:
-        while (self._intake.offers or self._unconcluded) and not self._stopping:
-            self._arrived.clear()
-            rest = seconds_from_ns(self._rested_ns - self.clock.monotonic_ns())
-            if self._pressing or rest <= 0:
+        while (self._intake.offers or self._pace.unconcluded) and not self._stopping:
+            now_ns = self.clock.monotonic_ns()
+            if self._pace.affordable(now_ns):
                 await self.tick()
             elif self._intake.offers:
                 await self._locked_turn(concluding=False)
             else:
-                try:
-                    async with asyncio.timeout(rest):
-                        await self._arrived.wait()
-                except TimeoutError:
-                    pass  # rested enough
+                await self._pace.rest(now_ns)
 
     async def _commit(self, result: ActionResult) -> bool:
         durable = self._intake.offer([result])
-        self._pressing = True
+        self._pace.pressing = True
         self._turn_soon()
         return await durable
 
     async def _turn(self, offers: list[Offer], *, concluding: bool = True) -> None:
         if self._owed_turn is not None and not await self._pay(self._owed_turn):
-            self._pressing = self._unconcluded = False  # the cadence tries again
+            self._pace.turned(concluding=True)  # the cadence tries again
             settle(offers, False)
             return
         now = self.clock.now_ns()
@@ -258,9 +249,7 @@ class LiveDriver:
             inputs.extend(offer.inputs)
         if concluding:
             inputs.append(Tick(now))
-            self._pressing = self._unconcluded = False
-        else:
-            self._unconcluded = True
+        self._pace.turned(concluding=concluding)
         turn = await self._durably(inputs, now, reserve=False)
         if turn is not None:
             self._first, self._owed_series, self._owed_jumps = [], [], []
@@ -308,8 +297,8 @@ class LiveDriver:
         except JournalUnwritable as error:
             self._unwritable(error)
             return None
-        if not self._unconcluded:
-            self._rested_ns = began_ns + round(spent_ns / CONCLUDING_SHARE_MAX)
+        if not self._pace.unconcluded:
+            self._pace.concluded(began_ns, spent_ns)
         if not reserve and not self.writable:
             log.warning("the journal can be written again; the loop resumes")
             self.writable = True
