@@ -45,6 +45,8 @@ def configuration(order: "Order", *, port: int, directory: Path) -> str:
         "actions": {"notify": "people", "hand_over": "people"},
         "policies": {"paths": ["policy.yaml"], "profile": "production"},
     }  # fmt: skip
+    if order.rules == "four":
+        document["anomalies"] = {"kpis": [name for name, _, _ in _measures(order)]}
     text = StringIO()
     yaml = YAML()
     yaml.width = 120
