@@ -65,6 +65,9 @@ def _kpis(order: "Order") -> Iterator[dict[str, Any]]:
         return
     for name, series, where in _measures(order):
         kpi = {"name": name, "of": "vnfc", "series": series, "statistic": "last", "unit": "percent"}
+        if series == PROBE_METRIC:
+            # A window is judged when a later sample of its object comes: the finer, the sooner.
+            kpi |= {"granularity": "100ms", "window": "2s"}
         yield {**kpi, "where": where}
         if order.rules == "four":
             mean = {**kpi, "statistic": "mean", "where": where}
