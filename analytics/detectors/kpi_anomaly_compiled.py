@@ -190,7 +190,8 @@ def judge(
         far_spent = max(np.float64(deviation_alarms[slot]) - earned, 0.0)
         novel, far = warm and newest >= NOVELTY_BAR, farthest >= DEVIATION_BAR
         told_novel = novel and novel_spent < ALARMS_AT_ONCE
-        told_far = farthest >= DEVIATION_BAR * (1.0 + far_spent)
+        raised = 1.0 + far_spent
+        told_far = farthest >= DEVIATION_BAR * (raised * raised * raised)
         told = told_novel or told_far
         novelty_alarms[slot] = novel_spent + (1.0 if told_novel else 0.0)
         deviation_alarms[slot] = far_spent + (1.0 if told_far else 0.0)
