@@ -14,7 +14,7 @@ from analytics import alarm as tell
 from analytics.catalogue import Catalogue, Station
 from analytics.columns import LONG_AGO
 from analytics.kpi import Bools, Floats, Ints
-from analytics.objective import BREACHED, STATUS, UNJUDGED, UNKNOWN, Judged
+from analytics.objective import BREACHED, FULFILLED, STATUS, UNJUDGED, UNKNOWN, Judged
 from analytics.order import output_order
 from analytics.recall import recall, reconfigure, remember
 from analytics.series_table import SOURCES_MAX, Counters
@@ -249,12 +249,14 @@ class Assessor:
         newest[0] = LONG_AGO
         outputs: list[AssessorOutput] = []
         rounds: list[tuple[Station, Closed, Judged, KpiBatch]] = []
-        for station in self.catalogue.inhabited():
+        inhabited = self.catalogue.inhabited()
+        population = sum(len(station.lane.instances) for station in inhabited)
+        for station in inhabited:
             lane = station.lane
             limit = lane.due(self.tick_ns, configuration.late_after_ns, newest)
             for closed in lane.close(limit):
                 suspect = self._suspect(closed, lane.key.window_ns)
-                kpis = _kpis(station, closed, suspect)
+                kpis = _kpis(station, closed, suspect, population)
                 outputs.append(kpis)
                 warming = lane.warming(closed.instance, closed.end_ns)
                 size = lane.instances.capacity
@@ -296,6 +298,8 @@ class Assessor:
         changed = (judged.before != judged.observed) & (judged.observed != UNJUDGED)
         turned = judged.raised | judged.cleared
         service = station.goals.table["service"][judged.goal] & (judged.observed != UNJUDGED)
+        # That a resource is well from the start on is no news: there may be a million of them.
+        changed &= service | (judged.before != UNJUDGED) | (judged.observed != FULFILLED)
         outputs: list[AssessorOutput] = []
         for row in (changed | turned | service).nonzero()[0].tolist():
             goal, kpi = int(judged.goal[row]), kpis.kpi(int(judged.at[row]))
@@ -366,7 +370,7 @@ class Assessor:
         return [CommandResult(command.id, False, reason, command.at_ns)]
 
 
-def _kpis(station: Station, closed: Closed, suspect: Bools) -> KpiBatch:
+def _kpis(station: Station, closed: Closed, suspect: Bools, population: int) -> KpiBatch:
     lane = station.lane
     return KpiBatch(
         tuple(lane.definitions),
@@ -376,4 +380,5 @@ def _kpis(station: Station, closed: Closed, suspect: Bools) -> KpiBatch:
         np.where(closed.present, closed.value, np.nan),
         closed.samples,
         suspect,
+        population,
     )

@@ -1,16 +1,16 @@
 """Measure one engine under one row's traffic."""
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.latency import SyncProbe, quantiles
 from bench.peers.engines import Engine, Order, Rules
 from bench.peers.processes import (
     BenchError,
@@ -109,9 +109,10 @@ def measure(engine: Engine, row: Row, folder: Path | None = None) -> Measured:
         idle_bytes = resident_bytes(running.processes)
         sending = Sending(running.url, dict(running.headers), traffic)
         stack.callback(sending.close)
-        time.sleep(1.0)
         begin = cpu_seconds(running.processes)
-        account = sending.run()
+        disk = SyncProbe(place / "synced")
+        with disk if traffic.probes else nullcontext():
+            account = sending.run()
         time.sleep(SETTLE_SECONDS)
         cpu = cpu_seconds(running.processes) - begin
         for process in running.processes:
@@ -128,6 +129,7 @@ def measure(engine: Engine, row: Row, folder: Path | None = None) -> Measured:
         if traffic.probes:
             time.sleep(WEBHOOKS_SETTLE_SECONDS)
             figures |= latencies(account["crossed_ns"], sink_log)
+            figures |= quantiles(disk.seconds, "fdatasync_")
         return Measured(engine.name, row.name, figures, account["answers"])
 
 
@@ -140,7 +142,4 @@ def latencies(crossed_ns: dict[str, int], sink_log: Path) -> dict[str, float]:
             heard.setdefault(probe, int(at))
     waited = sorted((heard[probe] - crossed_ns[probe]) / 1e9 for probe in heard)
     figures = {"probes": float(len(crossed_ns)), "probes_heard": float(len(waited))}
-    if len(waited) >= 2:
-        cuts = statistics.quantiles(waited, n=100, method="inclusive")
-        figures |= {"p50_seconds": cuts[49], "p99_seconds": cuts[98], "max_seconds": waited[-1]}
-    return figures
+    return figures | quantiles(waited, "")

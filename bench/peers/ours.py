@@ -32,7 +32,8 @@ def configuration(order: "Order", *, port: int, directory: Path) -> str:
         },
         "kpi_defaults": {
             "granularity": f"{order.interval_seconds:g}s",
-            "window": f"{order.interval_seconds:g}s",
+            # Two intervals, as a sample that comes a little late would leave a window of one empty.
+            "window": f"{2 * order.interval_seconds:g}s",
         },
         "kpis": list(_kpis(order)),
         "conditions": list(_conditions(order)),

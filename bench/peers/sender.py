@@ -6,6 +6,7 @@ line of JSON: what was sent, how it was answered, and when each probe crossed th
 
 import http.client
 import json
+import math
 import sys
 import threading
 import time
@@ -22,6 +23,9 @@ TIMEOUT_SECONDS = 60.0
 PROBE_CALM, PROBE_HOT = 50.0, 93.0
 PROBES_BEGIN_SECONDS = 3.0
 PROBES_END_SECONDS = 5.0
+# Before the account begins: the series begin, their first windows close, and what follows from that is told.
+WARM_ROUNDS = 5
+SERIES_BEGUN_PER_SECOND = 10_000
 ATTEMPTS_MAX = 100
 RETRY_SECONDS = 0.05
 
@@ -49,6 +53,7 @@ class Sent:
     """What was sent between `ready` and the end, and what became of it."""
 
     samples: int = 0
+    samples_attempted: int = 0  # with what was sent again after a 503
     requests: int = 0
     seconds: float = 0.0
     late_rounds: int = 0
@@ -76,14 +81,22 @@ class Connection:
             **headers,
         }
         self.answers: Counter[str] = Counter()
+        self.attempts = 0
 
     def post(self, body: bytes) -> bool:
         """Return whether the request was acknowledged."""
         for _ in range(ATTEMPTS_MAX):
-            self._http.request("POST", self._path, body, self._headers)
-            response = self._http.getresponse()
+            try:
+                self._http.request("POST", self._path, body, self._headers)
+                response = self._http.getresponse()
+            except (ConnectionError, http.client.RemoteDisconnected):
+                # A server may close what it finds idle; whoever sends then connects anew.
+                self._http.close()
+                self.answers["closed"] += 1
+                continue
             text = response.read()
             self.answers[str(response.status)] += 1
+            self.attempts += 1
             if response.status < 300:
                 return True
             if not (self._retry and response.status in (429, 503)):
@@ -103,6 +116,8 @@ class Sender:
         self._workload = Workload(traffic.series, traffic.per_vnfc)
         self._probes = [Request.of([probe_labels(number)]) for number in range(traffic.probes)]
         self._prepared: list[list[tuple[bytes, int]]] = []
+        self._began = time.monotonic()
+        self._first_round = 0
         self._generation = 0
         self._next_renewed = 0
         self._renewals_owed = 0.0
@@ -110,16 +125,26 @@ class Sender:
 
     def prepare(self) -> None:
         """Introduce every series, and build beforehand what is sent flat out."""
-        first_ms = _now_ms() - 1_000 * (self.traffic.flat_out + 1)
-        for body, _ in self._workload.bodies(first_ms if self.traffic.flat_out else _now_ms()):
-            if not self._connection.post(body):
-                raise SystemExit("the first round was refused")
+        if self.traffic.flat_out:
+            first_ms = _now_ms() - 1_000 * (self.traffic.flat_out + 1)
+            self._warm_up(first_ms)
+            self._prepared = [
+                list(self._workload.bodies(first_ms + 1_000 * (number + 1)))
+                for number in range(self.traffic.flat_out)
+            ]
+        else:
+            interval = self.traffic.interval_seconds
+            self._warm_up(
+                _now_ms()
+            )  # what a server does at its first request is no part of any pace
+            self._began = time.monotonic()
+            begun = self.traffic.series / SERIES_BEGUN_PER_SECOND
+            for number in range(WARM_ROUNDS + math.ceil(begun / interval)):
+                self._wait_until(number * interval)
+                self._warm_up(_now_ms())
+                self._first_round = number + 1
         for number in range(len(self._probes)):
             self._send_probe(number, PROBE_CALM)
-        self._prepared = [
-            list(self._workload.bodies(first_ms + 1_000 * (number + 1)))
-            for number in range(self.traffic.flat_out)
-        ]
         self._connection.answers.clear()
         self._probe_connection.answers.clear()
 
@@ -129,7 +154,7 @@ class Sender:
         if self._probes:
             probing.start()
         began = time.monotonic()
-        for round_ in self._rounds(began):
+        for round_ in self._rounds():
             for body, samples in round_:
                 self._send(body, samples)
         self.sent.seconds = time.monotonic() - began
@@ -139,23 +164,35 @@ class Sender:
         self.sent.answers = dict(sorted(answers.items()))
         return self.sent
 
-    def _rounds(self, began: float) -> Iterator[Iterator[tuple[bytes, int]]]:
+    def _warm_up(self, time_ms: int) -> None:
+        for body, _ in self._workload.bodies(time_ms):
+            if not self._connection.post(body):
+                raise SystemExit("the first rounds were refused")
+
+    def _wait_until(self, seconds: float) -> bool:
+        """Wait until so many seconds after the beginning of all rounds; False when that is past."""
+        wait = self._began + seconds - time.monotonic()
+        time.sleep(max(0.0, wait))
+        return wait > 0
+
+    def _rounds(self) -> Iterator[Iterator[tuple[bytes, int]]]:
         for prepared in self._prepared:
             yield iter(prepared)
-        number = 0
-        while not self._prepared and time.monotonic() - began < self.traffic.seconds:
-            yield self._workload.bodies(_now_ms())
-            number += 1
-            self._churn()
-            wait = began + number * self.traffic.interval_seconds - time.monotonic()
-            if wait > 0:
-                time.sleep(wait)
-            else:
+        rounds = (
+            0 if self._prepared else round(self.traffic.seconds / self.traffic.interval_seconds)
+        )
+        for number in range(self._first_round, self._first_round + rounds):
+            if not self._wait_until(number * self.traffic.interval_seconds):
                 self.sent.late_rounds += 1
+            yield self._workload.bodies(_now_ms())
+            self._churn()
+        if rounds:
+            self._wait_until((self._first_round + rounds) * self.traffic.interval_seconds)
 
     def _send(self, body: bytes, samples: int) -> None:
-        begin = time.monotonic()
+        begin, attempts = time.monotonic(), self._connection.attempts
         taken = self._connection.post(body)
+        self.sent.samples_attempted += samples * (self._connection.attempts - attempts)
         self.sent.response_seconds.append(round(time.monotonic() - begin, 6))
         self.sent.samples += samples
         self.sent.requests += 1

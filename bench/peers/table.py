@@ -16,6 +16,8 @@ SHOWN = {
     "p50_seconds": ("p50 ms", 1_000.0),
     "p99_seconds": ("p99 ms", 1_000.0),
     "probes_heard": ("probes heard of", 1.0),
+    "fdatasync_p50_seconds": ("fdatasync p50 ms beside it", 1_000.0),
+    "fdatasync_p99_seconds": ("fdatasync p99 ms beside it", 1_000.0),
 }
 
 
@@ -64,12 +66,19 @@ def verdicts(figures: Sequence[Figure], goals: Sequence[Goal] = GOALS) -> list[V
     for goal in goals:
         ours = medians.get((goal.row, TRIMTAB, goal.figure))
         peer = medians.get((goal.row, goal.peer, goal.figure))
-        if ours is None or (goal.peer and peer is None):
+        disk = medians.get((goal.row, TRIMTAB, goal.beside))
+        if ours is None or (goal.peer and peer is None) or (goal.beside and disk is None):
             continue
-        bound = goal.limit if peer is None else goal.ratio * peer
+        bound = _bound(goal, peer, disk)
         ratio = None if peer is None or ours <= 0 else peer / ours
         found.append(Verdict(goal.row, goal.figure, goal.peer, ours, bound, ratio, ours <= bound))
     return found
+
+
+def _bound(goal: Goal, peer: float | None, disk: float | None) -> float:
+    if disk is not None:
+        return goal.limit if disk <= goal.small else goal.ratio * disk
+    return goal.limit if peer is None else goal.ratio * peer
 
 
 def lines(rows: Sequence[Row], figures: Sequence[Figure], absent: Sequence[str]) -> Iterator[str]:

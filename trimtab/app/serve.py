@@ -19,6 +19,7 @@ log = logging.getLogger("trimtab")
 
 LAB_PROFILE = "lab"
 SERVER_STOP_SECONDS = 5.0
+KEEP_ALIVE_SECONDS = 75  # longer than the minute at which many senders push
 SERVER_TICK_SECONDS = 1.0  # for the Date header
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -40,6 +41,7 @@ async def serve(path: Path, stop: asyncio.Event, *, lab: bool) -> int:
     server = _Server(
         uvicorn.Config(
             assembly.api, log_config=None, access_log=False, lifespan="on",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=round(SERVER_STOP_SECONDS), server_header=False,
         )
     )  # fmt: skip

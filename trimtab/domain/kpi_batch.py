@@ -12,7 +12,7 @@ from trimtab.domain.identity import content_id
 from trimtab.domain.kpi import Kpi, KpiDefinition
 from trimtab.domain.managed_object import ObjectKind
 
-KPIS_SHOWN_MAX = 2_000  # of one batch
+KPIS_SHOWN_MAX = 2_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +21,8 @@ class KpiBatch:
 
     One row a KPI of one object: object_id (str), definition int16 (a place in `definitions`), end_ns int64, value
     float64 (NaN where nothing was measured), samples int64, suspect bool; read-only. Rows come in no order that
-    means anything. `kpi` and `kpis` make values of those rows that somebody wants to see.
+    means anything. `kpi` and `kpis` make values of those rows that somebody wants to see. `population` says how many
+    KPIs the assessor keeps in all.
     """
 
     definitions: tuple[KpiDefinition, ...]
@@ -31,6 +32,7 @@ class KpiBatch:
     value: npt.NDArray[np.float64]
     samples: npt.NDArray[np.int64]
     suspect: npt.NDArray[np.bool_]
+    population: int = 0
 
     def __post_init__(self) -> None:
         rows = len(self.object_id)
@@ -71,10 +73,10 @@ class KpiBatch:
     def shown(self) -> npt.NDArray[np.intp]:
         """Return the rows that views of single values hold (read model, exposition, sinks).
 
-        All of a small batch; of a larger one those of services, and no more than KPIS_SHOWN_MAX. The others are in
-        the sample history, and whoever leaves them out counts them.
+        All where no more than KPIS_SHOWN_MAX are kept; else those of services, up to as many a batch. The others are
+        in the sample history, and whoever leaves them out counts them.
         """
-        if len(self) <= KPIS_SHOWN_MAX:
+        if max(len(self), self.population) <= KPIS_SHOWN_MAX:
             return np.arange(len(self))
         services = self._rows([item.object_kind is ObjectKind.SERVICE for item in self.definitions])
         return services[:KPIS_SHOWN_MAX]

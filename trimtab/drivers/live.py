@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -37,9 +38,8 @@ STOP_TIMEOUT_SECONDS = 10.0
 RESTART_SECONDS_MAX = 60.0  # between two starts of a collector that keeps failing
 JUMPS_OWED_MAX = 64
 NOTICES_WAITING_MAX = 1_000
-# Rows are worth a turn at once when they are so many, or when turns take no more than this share of the time.
-ROWS_WORTH_A_TURN = 1_000
-TURNS_SHARE_MAX = 0.25
+# Rows are journaled as they come; concluding from them before the cadence does may take this share of one core.
+CONCLUDING_SHARE_MAX = 0.05
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class LiveDriver:
     snapshot: "Callable[[LiveDriver], None]"
     crash: CrashPoint
     cadence_seconds: float = 1.0
-    snapshot_every_turns: int = 600
+    snapshot_every_turns: int = 600  # of those that the cadence asks for
     ledger: ActionLedger = field(default_factory=ActionLedger)
     trainer: Trainer | None = None
     writable: bool = True
@@ -82,8 +82,12 @@ class LiveDriver:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _soon: asyncio.Task[None] | None = None
-    _pressing: asyncio.Event = field(default_factory=asyncio.Event)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _pressing: bool = False
+    _unconcluded: bool = False
     _rested_ns: int = 0
+    _cadences: int = 0
+    _snapshot_due: int = 0
     _deriving: asyncio.Task[None] = field(init=False)
     _stopping: bool = False
     _stopped: bool = False
@@ -165,8 +169,6 @@ class LiveDriver:
         if not inputs:
             return self.writable
         durable = self._intake.offer(inputs)
-        if self._intake.rows >= ROWS_WORTH_A_TURN:
-            self._pressing.set()
         self._turn_soon()
         return await durable
 
@@ -174,7 +176,7 @@ class LiveDriver:
         """Have a person's command journaled and carried out. Raises TimeoutError when it can't be in time."""
         answer = self._commands.setdefault(command.id, asyncio.get_running_loop().create_future())
         durable = self._intake.offer([command])
-        self._pressing.set()
+        self._pressing = True
         self._turn_soon()
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
@@ -188,60 +190,64 @@ class LiveDriver:
 
     async def tick(self) -> None:
         """Take one turn; called on cadence. Whoever is cancelled while waiting does not cut the turn short."""
-        turn = asyncio.create_task(self._locked_turn(), name="turn")
+        turn = asyncio.create_task(self._locked_turn(concluding=True), name="turn")
         await asyncio.shield(turn)
 
     async def _on_cadence(self) -> None:
+        self._cadences += 1
         try:
             await self.tick()
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
 
-    async def _locked_turn(self) -> None:
+    async def _locked_turn(self, *, concluding: bool) -> None:
         async with self._lock:
             if self._stopped:
                 return
             offers = self._intake.drain()
-            self._pressing.clear()
             try:
-                await self._turn(offers)
+                await self._turn(offers, concluding=concluding)
             finally:
                 # Whom no turn has answered by now: a defect must not keep them waiting.
                 settle(offers, False)
 
     def _turn_soon(self) -> None:
-        """Take a turn as soon as what waits is worth one, instead of at the next tick of the cadence.
+        """Take a turn now instead of at the next tick; what comes while one is under way shares the next.
 
-        What comes while a turn is under way has the next: whoever waits for a sync shares it with the others.
+        Rows wait for nothing but a sync. What they lead to is told at once, too, as long as that takes no more than
+        CONCLUDING_SHARE_MAX of the time; else the rows only accumulate until it does, or until the cadence's tick.
         """
+        self._arrived.set()
         if self._stopping or (self._soon is not None and not self._soon.done()):
             return
         self._soon = asyncio.create_task(self._turn_while_waited_for(), name="turn soon")
         self._soon.add_done_callback(_report_failure)
 
     async def _turn_while_waited_for(self) -> None:
-        while self._intake.offers and not self._stopping:
+        while (self._intake.offers or self._unconcluded) and not self._stopping:
+            self._arrived.clear()
             rest = seconds_from_ns(self._rested_ns - self.clock.monotonic_ns())
-            if rest > 0 and not self._pressing.is_set():
+            if self._pressing or rest <= 0:
+                await self.tick()
+            elif self._intake.offers:
+                await self._locked_turn(concluding=False)
+            else:
                 try:
                     async with asyncio.timeout(rest):
-                        await self._pressing.wait()
+                        await self._arrived.wait()
                 except TimeoutError:
                     pass  # rested enough
-            begin = self.clock.monotonic_ns()
-            await self.tick()
-            took = self.clock.monotonic_ns() - begin
-            self._rested_ns = begin + round(took / TURNS_SHARE_MAX)
 
     async def _commit(self, result: ActionResult) -> bool:
         durable = self._intake.offer([result])
-        self._pressing.set()
+        self._pressing = True
         self._turn_soon()
         return await durable
 
-    async def _turn(self, offers: list[Offer]) -> None:
+    async def _turn(self, offers: list[Offer], *, concluding: bool = True) -> None:
         if self._owed_turn is not None and not await self._pay(self._owed_turn):
+            self._pressing = self._unconcluded = False  # the cadence tries again
             settle(offers, False)
             return
         now = self.clock.now_ns()
@@ -250,7 +256,11 @@ class LiveDriver:
         inputs: list[Input] = [*self._first, *self._owed_series, *self._owed_jumps]
         for offer in offers:
             inputs.extend(offer.inputs)
-        inputs.append(Tick(now))
+        if concluding:
+            inputs.append(Tick(now))
+            self._pressing = self._unconcluded = False
+        else:
+            self._unconcluded = True
         turn = await self._durably(inputs, now, reserve=False)
         if turn is not None:
             self._first, self._owed_series, self._owed_jumps = [], [], []
@@ -285,15 +295,21 @@ class LiveDriver:
         return turn
 
     async def _durably(self, inputs: list[Input], now: int, *, reserve: bool) -> Turn | None:
-        try:
-            turn = await self._in_turn_thread(
-                lambda: take_turn(
-                    self.journal, self.loop, inputs, now, reserve=reserve, crash=self.crash
-                )
+        def work() -> tuple[Turn, int]:
+            begin = time.thread_time_ns()
+            turn = take_turn(
+                self.journal, self.loop, inputs, now, reserve=reserve, crash=self.crash
             )
+            return turn, time.thread_time_ns() - begin
+
+        began_ns = self.clock.monotonic_ns()
+        try:
+            turn, spent_ns = await self._in_turn_thread(work)
         except JournalUnwritable as error:
             self._unwritable(error)
             return None
+        if not self._unconcluded:
+            self._rested_ns = began_ns + round(spent_ns / CONCLUDING_SHARE_MAX)
         if not reserve and not self.writable:
             log.warning("the journal can be written again; the loop resumes")
             self.writable = True
@@ -332,7 +348,8 @@ class LiveDriver:
         if not self.derivation.feed(turn):
             self.telemetry.queue_dropped("derivation")
         # What the last run owed is no turn of this one: there is no state of its own to name by it.
-        if self.turns and self.turns % self.snapshot_every_turns == 0:
+        if self.turns and self._cadences >= self._snapshot_due + self.snapshot_every_turns:
+            self._snapshot_due = self._cadences
             await self._in_turn_thread(self._save)
         return True
 

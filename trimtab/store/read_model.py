@@ -271,17 +271,18 @@ class ReadModel:
 
     def _write(self, numbered: Iterable[tuple[int, int, object]]) -> int:
         position = self._position
-        every = self._retention.every_frames
         with self._database.writing() as connection:
+            written = _meta(connection, "written", 0)
             for seq, now, value in numbered:
                 if seq <= position:
                     continue
-                # By number, not by time: a rebuilt model is pruned at the same values.
-                if seq // every != max(position, 0) // every:
+                # By count, not by time (a rebuilt model is pruned at the same values), nor by number (which has gaps).
+                if written and written % self._retention.every_values == 0:
                     prune(connection, self._retention, now)
                 self._projection.write(seq, value)
-                position = seq
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (position,))
+                position, written = seq, written + 1
+            for name, number in (("position", position), ("written", written)):
+                connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, number))
         return position
 
     def _meta(self, name: str, default: int) -> int:

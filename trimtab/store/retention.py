@@ -24,7 +24,7 @@ class Retention:
     items: int = 50_000
     nodes: int = 50_000
     kept_nodes: int = 200_000
-    every_frames: int = 10_000  # numbers between two prunings
+    every_values: int = 10_000  # values written between two prunings
 
 
 _ITEMS = ("alarms", "incidents", "decisions", "actions", "verifications", "notices", "commands")

@@ -78,7 +78,7 @@ METRICS: tuple[Metric, ...] = (
     _gauge("trimtab_kpi_value", "of the KPI", "Last value of a KPI, in the unit of its label.",
            "tenant object kpi unit"),
     _counter("trimtab_kpis_not_shown_total", "KPIs",
-             "KPIs of resources beyond the 2,000 a tick that are shown one by one; they were judged all the same."),
+             "KPIs not shown one by one, as more than 2,000 are kept; they were judged all the same."),
     _gauge("trimtab_objective_value", "of the KPI", "What an objective measured last.",
            "tenant service objective unit"),
     _gauge("trimtab_objective_bound", "of the KPI", "What an objective promises.",

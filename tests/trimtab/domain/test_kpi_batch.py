@@ -1,6 +1,7 @@
 """KPIs in columns: rows become values with their identities, and views of single values stay small."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,11 @@ def test_all_of_a_small_batch_is_shown_and_the_services_of_a_large_one() -> None
         f"t/service/s{n}" for n in range(7)
     ]
     assert len(batch(2 * KPIS_SHOWN_MAX, services=2 * KPIS_SHOWN_MAX).shown()) == KPIS_SHOWN_MAX
+
+
+def test_few_of_many_kpis_are_not_shown_either() -> None:
+    few = replace(batch(3, services=1), population=KPIS_SHOWN_MAX + 1)
+    assert few.shown().tolist() == [0]
 
 
 def test_only_what_is_asked_for_by_name_is_made() -> None:

@@ -386,7 +386,7 @@ def test_a_walk_through_a_second_name(model: ReadModel) -> None:
     incident = replace(INCIDENT, context=Context("incident-1@2", "trouble-1"))
     decision = replace(DECISION, context=Context("decision-1", "incident-1@2"), incident_id="")
     model.apply(0, 0, [incident, decision])
-    model.apply(Retention().every_frames, 0, [Tick(0)])  # a pruning leaves it whole
+    model.apply(2, 0, [Tick(0)] * Retention().every_values)  # a pruning leaves it whole
     found = model.explain("decision-1")
     assert found is not None
     assert [step.id for step in found.causes] == ["incident-1"]
@@ -397,7 +397,7 @@ def test_a_walk_through_a_second_name(model: ReadModel) -> None:
 
 
 def test_events_come_after_a_position_and_reset_beyond_what_is_kept(tmp_path: Path) -> None:
-    retention = Retention(events=5, every_frames=10)
+    retention = Retention(events=5, every_values=10)
     with closing(ReadModel(tmp_path / "a.sqlite", retention)) as model:
         empty = model.events_after(-1, 10)
         assert (empty.events, empty.latest_id, empty.reset) == ((), -1, False)
@@ -418,7 +418,7 @@ def test_events_come_after_a_position_and_reset_beyond_what_is_kept(tmp_path: Pa
 
 def test_tables_are_bounded_but_what_is_open_stays(tmp_path: Path) -> None:
     retention = Retention(
-        kpis=5, assessments=5, events=5, items=3, nodes=4, kept_nodes=6, every_frames=1_000
+        kpis=5, assessments=5, events=5, items=3, nodes=4, kept_nodes=6, every_values=349
     )
     path = tmp_path / "a.sqlite"
     with closing(ReadModel(path, retention)) as model:
@@ -444,7 +444,7 @@ def test_tables_are_bounded_but_what_is_open_stays(tmp_path: Path) -> None:
 
 
 def test_what_led_to_an_action_outlives_ordinary_measurements(tmp_path: Path) -> None:
-    retention = Retention(nodes=10, every_frames=1_000)
+    retention = Retention(nodes=10, every_values=len(STORY) + 100)
     with closing(ReadModel(tmp_path / "a.sqlite", retention)) as model:
         later: list[Any] = [kpi(end, 0.01) for end in range(20, 120)]
         model.apply(0, 0, [*STORY, *later])
@@ -482,7 +482,7 @@ def test_a_rebuilt_model_equals_the_grown_one(
     known: list[Any] = list(STORY)
     values = data.draw(st.lists(journaled_values | st.sampled_from(known), max_size=25))
     frames = [Frame(seq, seq, value, False) for seq, value in enumerate(values)]
-    retention = Retention(items=2, nodes=3, kept_nodes=5, events=3, every_frames=4)
+    retention = Retention(items=2, nodes=3, kept_nodes=5, events=3, every_values=4)
     with closing(ReadModel(folder / "whole.sqlite", retention)) as whole:
         whole.apply_frames(frames)
     start = 0
