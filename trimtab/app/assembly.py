@@ -19,7 +19,7 @@ from api.settings import ApiSettings, TokenSettings
 from collectors import COLLECTORS
 from collectors.prometheus import PrometheusCollector
 from trimtab import __version__
-from trimtab.app.derive import VALUES_PER_TURN_BITS, Derived
+from trimtab.app.derive import Derived
 from trimtab.app.evidence import evidence_of
 from trimtab.app.machines import machines
 from trimtab.app.metering import meter
@@ -39,15 +39,12 @@ from trimtab.store.influx import InfluxSink, InfluxTarget
 from trimtab.store.journal import Journal
 from trimtab.store.metered import MeteredStorage
 from trimtab.store.read_model import ReadModel
-from trimtab.store.retention import Retention
 from trimtab.store.snapshots import Snapshots
 from trimtab.store.storage import FileStorage
 from trimtab.telemetry import Telemetry
 from trimtab.telemetry.metered import MeteredActuator
 
 log = logging.getLogger("trimtab")
-
-PRUNE_FRAMES = 128  # of the journal, between two prunings of the read model
 
 
 @dataclass(slots=True)
@@ -79,10 +76,7 @@ async def assemble(settings: AppSettings) -> Assembly:
     """Open the stores, step the journal again, and build what runs."""
     directory = settings.file.directory
     directory.mkdir(parents=True, exist_ok=True)
-    read_model = ReadModel(
-        directory / "read_model.sqlite",
-        Retention(every_frames=PRUNE_FRAMES << VALUES_PER_TURN_BITS),
-    )
+    read_model = ReadModel(directory / "read_model.sqlite")
     telemetry = Telemetry(CollectorRegistry(), __version__)
     journal_directory = directory / "journal"
     journal = Journal.open(
