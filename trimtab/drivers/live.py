@@ -23,8 +23,8 @@ from trimtab.drivers.execution import ActionLedger, Executor
 from trimtab.drivers.intake import Intake, Offer, settle
 from trimtab.drivers.loop import Loop
 from trimtab.drivers.pace import Pace
-from trimtab.drivers.training import CHECK_SECONDS, Trainer
-from trimtab.drivers.turn import Turn, journal_outputs, take_turn
+from trimtab.drivers.training import Trainer
+from trimtab.drivers.turn import Turn, journal_outputs, report_failure, take_turn
 from trimtab.errors import JournalUnwritable
 from trimtab.ports import Actuator, Collector, Reading
 from trimtab.series import SeriesTable
@@ -115,10 +115,7 @@ class LiveDriver:
             misfire_grace_time=max(1, round(self.cadence_seconds)),
         )  # fmt: skip
         if self.trainer is not None:
-            self._scheduler.add_job(
-                self.trainer.train_due, "interval", [self.clock.now_ns, self._intake.offer],
-                seconds=CHECK_SECONDS, coalesce=True, max_instances=1,
-            )  # fmt: skip
+            self.trainer.schedule(self._scheduler, self.clock.now_ns, self._intake.offer)
         self._scheduler.start()
         self.started = True
 
@@ -147,8 +144,6 @@ class LiveDriver:
         await asyncio.gather(self._deriving, return_exceptions=True)
         self.derivation.close()
         self._turning.shutdown(wait=True)
-        if self.trainer is not None:
-            self.trainer.close()
 
     async def put(self, reading: Reading) -> bool:
         """Take a collector's reading; True once it is durable (ports.ReadingSink)."""
@@ -218,7 +213,7 @@ class LiveDriver:
         if self._stopping or (self._soon is not None and not self._soon.done()):
             return
         self._soon = asyncio.create_task(self._turn_while_waited_for(), name="turn soon")
-        self._soon.add_done_callback(_report_failure)
+        self._soon.add_done_callback(report_failure)
 
     async def _turn_while_waited_for(self) -> None:
         while (self._intake.offers or self._pace.unconcluded) and not self._stopping:
@@ -329,7 +324,7 @@ class LiveDriver:
                 answer = self._commands[output.command_id]
                 if not answer.done():
                     answer.set_result(output)
-        waiting, self._undispatched = [*self._undispatched, *turn.intended()], []
+        waiting = [*self._undispatched, *turn.intended()]
         self._undispatched = [item for item in waiting if not self.executor.dispatch(item)]
         self.telemetry.observe(turn.outputs)
         if self.trainer is not None:
@@ -388,9 +383,3 @@ class LiveDriver:
 
     async def _in_turn_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._turning, work)
-
-
-def _report_failure(task: asyncio.Task[None]) -> None:
-    """Say now why a turn that nobody waits for failed, not whenever its task happens to be collected."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a turn out of cadence failed", exc_info=error)
