@@ -45,7 +45,7 @@ class Traffic:
     probes: int = 0
     churn_ratio: float = 0.0
     per_vnfc: int = SERIES_PER_VNFC
-    retry: bool = False
+    retry: bool = True  # what was answered 503 is sent again, as a sender does
 
 
 @dataclass(slots=True)
