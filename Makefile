@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench bench-quality dashboards lock clean
+.PHONY: help install demo test lint bench bench-soak bench-quality dashboards lock clean
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,15 @@ lint: $(VENV)/dev.stamp ## ruff, mypy strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/dev.stamp ## measure, each figure as a ratio against a named peer or limit
-	$(BIN)/python -m bench $(ARGS)
+bench: $(VENV)/dev.stamp ## measure beside Prometheus, VictoriaMetrics and the machine's limits (15 minutes)
+	@bench/install_peers
+	@mkdir -p bench/results
+	$(BIN)/python -m bench --json bench/results/bench.json $(ARGS)
+	$(BIN)/python -m bench.peers --quick --rounds 1 --json bench/results/peers.json
+
+bench-soak: $(VENV)/dev.stamp ## 1 million series for 10 minutes with churn; ARGS="--series 100000 --minutes 2"
+	@mkdir -p bench/results
+	$(BIN)/python -m bench.soak --json bench/results/soak.json $(ARGS)
 
 DATA ?= ../shared/data
 bench-quality: $(VENV)/dev.stamp ## judge detectors, causes and warnings on recordings; DATA=folder ARGS="--json out.json"

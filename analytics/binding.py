@@ -32,17 +32,48 @@ class Reader:
     role: int
 
 
+class Shelf:
+    """The readers of one metric name, found by the first label that they ask to be equal to something.
+
+    A hundred KPIs may read one name and tell themselves apart by a label: each series looks at its own only.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._always: list[tuple[int, Reader]] = []
+        self._by_label: dict[str, dict[str, list[tuple[int, Reader]]]] = {}
+
+    def put(self, reader: Reader) -> None:
+        """Add a reader behind all others."""
+        plain = [matcher for matcher in reader.definition.where if not matcher.regex]
+        place = self._always
+        if plain:
+            values = self._by_label.setdefault(plain[0].label, {})
+            place = values.setdefault(plain[0].value, [])
+        place.append((self._count, reader))
+        self._count += 1
+
+    def likely(self, series: Series) -> list[Reader]:
+        """Return the readers that may read a series, in the order in which they were put."""
+        found = list(self._always)
+        for label, values in self._by_label.items():
+            found += values.get(_value(label, series), ())
+        return [reader for _, reader in sorted(found, key=lambda item: item[0])]
+
+
 class Binder:
     """Answer both questions for one configuration."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._rules = configuration.bindings
-        self._readers: dict[str, list[Reader]] = {}
+        self._shelves: dict[str, Shelf] = {}
         for definition in configuration.kpis:
-            self._readers.setdefault(definition.series, []).append(Reader(definition, 0))
+            self._shelf(definition.series).put(Reader(definition, 0))
             if definition.divisor_series:
-                found = self._readers.setdefault(definition.divisor_series, [])
-                found.append(Reader(definition, DIVISOR))
+                self._shelf(definition.divisor_series).put(Reader(definition, DIVISOR))
+
+    def _shelf(self, name: str) -> "Shelf":
+        return self._shelves.setdefault(name, Shelf())
 
     def bind(self, series: Series) -> Binding | None:
         """Return what the first matching rule says, None when none matches."""
@@ -58,9 +89,10 @@ class Binder:
 
     def readers(self, series: Series, kind: ObjectKind | None = None) -> list[Reader]:
         """Return the KPIs (of objects of a kind) that read a series."""
+        shelf = self._shelves.get(series.name)
         return [
             reader
-            for reader in self._readers.get(series.name, ())
+            for reader in (shelf.likely(series) if shelf else ())
             if (kind is None or reader.definition.object_kind == kind)
             and all(_matches(matcher, series) for matcher in reader.definition.where)
         ]
@@ -88,8 +120,12 @@ def _fill(rule: BindingRule, series: Series) -> str | None:
     return _PLACEHOLDER.sub(lambda found: labels[found.group(1)], rule.object_template)
 
 
+def _value(label: str, series: Series) -> str:
+    return series.name if label == NAME_LABEL else series.label(label) or ""
+
+
 def _matches(matcher: LabelMatcher, series: Series) -> bool:
-    value = series.name if matcher.label == NAME_LABEL else series.label(matcher.label) or ""
+    value = _value(matcher.label, series)
     if matcher.regex:
         return _compiled(matcher.value).fullmatch(value) is not None
     return value == matcher.value

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from analytics.columns import FIRST_CAPACITY, LONG_AGO, NEVER, Column, Columns
 from analytics.kpi import Bools, Floats, Ints
 from trimtab.domain.kpi import KpiDefinition, Statistic
+from trimtab.domain.managed_object import ObjectKind
 from trimtab.domain.time import NS_PER_SECOND
 
 PANES_PER_WINDOW_MAX = 3_600
@@ -123,6 +124,7 @@ class Lane:
             }
         )
         self.definitions: list[KpiDefinition] = []
+        self.places: dict[tuple[ObjectKind, str], int] = {}  # of the definitions
         self.keys: dict[int, InstanceKey] = {}
         self.object_ids = np.full(FIRST_CAPACITY, "", dtype=np.object_)
         self.numbers: dict[InstanceKey, int] = {}
@@ -161,9 +163,12 @@ class Lane:
         self.object_ids[number] = object_id
 
     def _place_of(self, definition: KpiDefinition) -> int:
-        if definition not in self.definitions:
+        key = (definition.object_kind, definition.name)
+        place = self.places.get(key)
+        if place is None or self.definitions[place] is not definition:
+            place = self.places[key] = len(self.definitions)
             self.definitions.append(definition)
-        return self.definitions.index(definition)
+        return place
 
     def definition_of(self, number: int) -> KpiDefinition:
         """Return what an instance measures."""

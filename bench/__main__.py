@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import exposition, history, journal, loop
+from bench import core, exposition, history, journal, loop, startup
 from bench.comparison import Comparison
 from bench.machine import machine
 
@@ -17,6 +17,8 @@ BENCHES: dict[str, Callable[[Path], Iterator[Comparison]]] = {
     "exposition": exposition.run,
     "loop": loop.run,
     "history": history.run,
+    "core": core.run,
+    "startup": startup.run,
 }
 
 
@@ -47,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _line(item: Comparison) -> str:
     worst, best = item.spread
     return (
-        f"{item.name}: {item.ours:,.0f} {item.unit} (rounds {worst:,.0f} to {best:,.0f}); "
-        f"{item.peer_name}: {item.peer:,.0f}; ratio {item.ratio:.2f}"
+        f"{item.name}: {item.ours:,.4g} {item.unit} (rounds {worst:,.4g} to {best:,.4g}); "
+        f"{item.peer_name}: {item.peer:,.4g}; ratio {item.ratio:.3g}"
     )
 
 

@@ -25,7 +25,7 @@ DEVIATION_BAR = 10.0
 # Only the highest of the last so many values is worth an alarm.
 NOVELTY_ROWS = 80
 DEVIATION_ROWS = 20
-ALARMS_PER_DAY = 2.0
+ALARMS_PER_DAY = 1.0
 ALARMS_AT_ONCE = 10.0
 NS_PER_DAY = 86_400_000_000_000
 # The weight of the newest value in the average that novelty looks at, too.
@@ -178,7 +178,9 @@ class KpiAnomalyDetector:
         far_spent = np.maximum(state["deviation_alarms"][slots] - earned, 0.0)
         novel, far = newest >= NOVELTY_BAR, farthest >= DEVIATION_BAR
         told_novel = novel & (novel_spent < ALARMS_AT_ONCE)
-        told_far = farthest >= DEVIATION_BAR * (1.0 + far_spent)
+        # So steep that four alarms in a row put the bar beyond the largest deviation there is.
+        raised = 1.0 + far_spent
+        told_far = farthest >= DEVIATION_BAR * (raised * raised * raised)
         alarmed = told_novel | told_far
         state["novelty_alarms"][slots] = novel_spent + told_novel
         state["deviation_alarms"][slots] = far_spent + told_far

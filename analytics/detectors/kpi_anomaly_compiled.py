@@ -141,6 +141,28 @@ def _highest(slot: Any, value: Any, peaks: Any, ages: Any, rows: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def _within_budget(
+    slot: Any, time: Any, newest: Any, farthest: Any, alarms_per_day: Any,
+    lasts: Any, novelty_alarms: Any, deviation_alarms: Any,
+) -> Any:  # fmt: skip
+    """Return whether to tell of a value, and 1 when only the budget kept it back."""
+    last = lasts[slot]
+    passed = 0.0 if last == 0 else max(time - last, 0) / NS_PER_DAY
+    lasts[slot] = max(time, last)
+    earned = alarms_per_day * passed
+    novel_spent = max(np.float64(novelty_alarms[slot]) - earned, 0.0)
+    far_spent = max(np.float64(deviation_alarms[slot]) - earned, 0.0)
+    novel, far = newest >= NOVELTY_BAR, farthest >= DEVIATION_BAR
+    told_novel = novel and novel_spent < ALARMS_AT_ONCE
+    raised = 1.0 + far_spent
+    told_far = farthest >= DEVIATION_BAR * (raised * raised * raised)
+    novelty_alarms[slot] = novel_spent + (1.0 if told_novel else 0.0)
+    deviation_alarms[slot] = far_spent + (1.0 if told_far else 0.0)
+    told = told_novel or told_far
+    return told, 1 if (novel or far) and not told else 0
+
+
+@njit(cache=True, nogil=True)
 def judge(
     slots: Any, times: Any, values: Any, scaled: Any, alarms_per_day: Any,
     own: Any, plain: Any, by_logarithm: Any, averaged: Any,
@@ -182,20 +204,11 @@ def judge(
         size = abs(distance)
         newest = _highest(slot, share, novelty_peaks, novelty_ages, NOVELTY_ROWS)
         farthest = _highest(slot, size, deviation_peaks, deviation_ages, DEVIATION_ROWS)
-        last = lasts[slot]
-        passed = 0.0 if last == 0 else max(time - last, 0) / NS_PER_DAY
-        lasts[slot] = max(time, last)
-        earned = alarms_per_day * passed
-        novel_spent = max(np.float64(novelty_alarms[slot]) - earned, 0.0)
-        far_spent = max(np.float64(deviation_alarms[slot]) - earned, 0.0)
-        novel, far = warm and newest >= NOVELTY_BAR, farthest >= DEVIATION_BAR
-        told_novel = novel and novel_spent < ALARMS_AT_ONCE
-        told_far = farthest >= DEVIATION_BAR * (1.0 + far_spent)
-        told = told_novel or told_far
-        novelty_alarms[slot] = novel_spent + (1.0 if told_novel else 0.0)
-        deviation_alarms[slot] = far_spent + (1.0 if told_far else 0.0)
-        if (novel or far) and not told:
-            suppressed += 1
+        newest = newest if warm else 0.0
+        told, kept_back = _within_budget(
+            slot, time, newest, farthest, alarms_per_day, lasts, novelty_alarms, deviation_alarms
+        )
+        suppressed += kept_back
         score[row] = share + DEVIATION_WEIGHT * size
         alarmed[row] = told
         low[row] = mean - EXPECTED_DEVIATIONS * scale if warm else np.nan

@@ -116,6 +116,11 @@ class Workload:
     def __len__(self) -> int:
         return len(self._requests)
 
+    @property
+    def raw_bytes(self) -> int:
+        """Return what one round has in bytes, not packed."""
+        return sum(len(request.message) for request in self._requests)
+
     def renew(self, number: int, generation: int) -> int:
         """Let all series of a request end, and others begin in their place; return how many they are."""
         self._requests[number] = self._request(number * SAMPLES_PER_REQUEST, generation)

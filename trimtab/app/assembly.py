@@ -67,6 +67,8 @@ class Assembly:
     async def stop(self) -> None:
         """Stop in the order in which nothing is lost."""
         await self.driver.stop()
+        if self.driver.trainer is not None:
+            self.driver.trainer.close()
         self.assurance.close()
         await asyncio.to_thread(self.derived.close)
         self.journal.close()

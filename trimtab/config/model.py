@@ -218,7 +218,7 @@ class InfluxPart(Part):
 class AnomaliesPart(Part):
     """Watch KPIs (all, or those named) for what is unlike them, within a budget of alarms a day and KPI."""
 
-    alarms_per_day: float = Field(default=2.0, gt=0, le=1_000, allow_inf_nan=False)
+    alarms_per_day: float = Field(default=1.0, gt=0, le=1_000, allow_inf_nan=False)
     kpis: list[Name] = Field(default_factory=list, max_length=LIST_MAX)
     together: list[ObjectKind] = Field(default_factory=list, max_length=len(ObjectKind))
     retrain_every: Duration = "1d"

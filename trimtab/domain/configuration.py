@@ -39,7 +39,7 @@ class AnomalyRule:
     The KPIs of each object of the kinds `together` are also judged by a model, learnt anew every `retrain_every_ns`.
     """
 
-    alarms_per_day: float = 2.0
+    alarms_per_day: float = 1.0
     kpis: tuple[str, ...] = ()
     together: tuple[ObjectKind, ...] = ()
     retrain_every_ns: int = 24 * 3_600 * NS_PER_SECOND

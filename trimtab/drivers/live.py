@@ -22,8 +22,9 @@ from trimtab.drivers.derivation import Derivation
 from trimtab.drivers.execution import ActionLedger, Executor
 from trimtab.drivers.intake import Intake, Offer, settle
 from trimtab.drivers.loop import Loop
-from trimtab.drivers.training import CHECK_SECONDS, Trainer
-from trimtab.drivers.turn import Turn, journal_outputs, take_turn
+from trimtab.drivers.pace import Pace
+from trimtab.drivers.training import Trainer
+from trimtab.drivers.turn import Turn, journal_outputs, report_failure, take_turn
 from trimtab.errors import JournalUnwritable
 from trimtab.ports import Actuator, Collector, Reading
 from trimtab.series import SeriesTable
@@ -38,8 +39,6 @@ STOP_TIMEOUT_SECONDS = 10.0
 RESTART_SECONDS_MAX = 60.0  # between two starts of a collector that keeps failing
 JUMPS_OWED_MAX = 64
 NOTICES_WAITING_MAX = 1_000
-# Rows are journaled as they come; concluding from them before the cadence does may take this share of one core.
-CONCLUDING_SHARE_MAX = 0.05
 
 
 @dataclass(slots=True)
@@ -83,10 +82,7 @@ class LiveDriver:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _soon: asyncio.Task[None] | None = None
-    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    _pressing: bool = False
-    _unconcluded: bool = False
-    _rested_ns: int = 0
+    _pace: Pace = field(default_factory=Pace)
     _cadences: int = 0
     _snapshot_due: int = 0
     _deriving: asyncio.Task[None] = field(init=False)
@@ -120,10 +116,7 @@ class LiveDriver:
             misfire_grace_time=max(1, round(self.cadence_seconds)),
         )  # fmt: skip
         if self.trainer is not None:
-            self._scheduler.add_job(
-                self.trainer.train_due, "interval", [self.clock.now_ns, self._intake.offer],
-                seconds=CHECK_SECONDS, coalesce=True, max_instances=1,
-            )  # fmt: skip
+            self.trainer.schedule(self._scheduler, self.clock.now_ns, self._intake.offer)
         self._scheduler.start()
         self.started = True
 
@@ -152,8 +145,6 @@ class LiveDriver:
         await asyncio.gather(self._deriving, return_exceptions=True)
         self.derivation.close()
         self._turning.shutdown(wait=True)
-        if self.trainer is not None:
-            self.trainer.close()
 
     async def put(self, reading: Reading) -> bool:
         """Take a collector's reading; True once it is durable (ports.ReadingSink)."""
@@ -177,7 +168,7 @@ class LiveDriver:
         """Have a person's command journaled and carried out. Raises TimeoutError when it can't be in time."""
         answer = self._commands.setdefault(command.id, asyncio.get_running_loop().create_future())
         durable = self._intake.offer([command])
-        self._pressing = True
+        self._pace.pressing = True
         self._turn_soon()
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
@@ -216,39 +207,34 @@ class LiveDriver:
     def _turn_soon(self) -> None:
         """Take a turn now instead of at the next tick; what comes while one is under way shares the next.
 
-        Rows wait for nothing but a sync. What they lead to is told at once, too, as long as that takes no more than
-        CONCLUDING_SHARE_MAX of the time; else the rows only accumulate until it does, or until the cadence's tick.
+        Rows wait for nothing but a sync. What they lead to is told at once, too, as long as that stays cheap; else
+        they only accumulate until it is, or until the cadence's tick.
         """
-        self._arrived.set()
+        self._pace.arrive()
         if self._stopping or (self._soon is not None and not self._soon.done()):
             return
         self._soon = asyncio.create_task(self._turn_while_waited_for(), name="turn soon")
-        self._soon.add_done_callback(_report_failure)
+        self._soon.add_done_callback(report_failure)
 
     async def _turn_while_waited_for(self) -> None:
-        while (self._intake.offers or self._unconcluded) and not self._stopping:
-            self._arrived.clear()
-            rest = seconds_from_ns(self._rested_ns - self.clock.monotonic_ns())
-            if self._pressing or rest <= 0:
+        while (self._intake.offers or self._pace.unconcluded) and not self._stopping:
+            now_ns = self.clock.monotonic_ns()
+            if self._pace.affordable(now_ns):
                 await self.tick()
             elif self._intake.offers:
                 await self._locked_turn(concluding=False)
             else:
-                try:
-                    async with asyncio.timeout(rest):
-                        await self._arrived.wait()
-                except TimeoutError:
-                    pass  # rested enough
+                await self._pace.rest(now_ns)
 
     async def _commit(self, result: ActionResult) -> bool:
         durable = self._intake.offer([result])
-        self._pressing = True
+        self._pace.pressing = True
         self._turn_soon()
         return await durable
 
     async def _turn(self, offers: list[Offer], *, concluding: bool = True) -> None:
         if self._owed_turn is not None and not await self._pay(self._owed_turn):
-            self._pressing = self._unconcluded = False  # the cadence tries again
+            self._pace.turned(concluding=True)  # the cadence tries again
             settle(offers, False)
             return
         now = self.clock.now_ns()
@@ -259,9 +245,7 @@ class LiveDriver:
             inputs.extend(offer.inputs)
         if concluding:
             inputs.append(Tick(now))
-            self._pressing = self._unconcluded = False
-        else:
-            self._unconcluded = True
+        self._pace.turned(concluding=concluding)
         turn = await self._durably(inputs, now, reserve=False)
         if turn is not None:
             self._first, self._owed_series, self._owed_jumps = [], [], []
@@ -313,8 +297,8 @@ class LiveDriver:
             # What was journaled may be stepped in half, and what followed from it is lost: say so until a restart.
             self.defect = self.defect or f"a turn failed at {rfc3339(now)}: {error!r}"
             raise
-        if not self._unconcluded:
-            self._rested_ns = began_ns + round(spent_ns / CONCLUDING_SHARE_MAX)
+        if not self._pace.unconcluded:
+            self._pace.concluded(began_ns, spent_ns)
         if not reserve and not self.writable:
             log.warning("the journal can be written again; the loop resumes")
             self.writable = True
@@ -345,7 +329,7 @@ class LiveDriver:
                 answer = self._commands[output.command_id]
                 if not answer.done():
                     answer.set_result(output)
-        waiting, self._undispatched = [*self._undispatched, *turn.intended()], []
+        waiting = [*self._undispatched, *turn.intended()]
         self._undispatched = [item for item in waiting if not self.executor.dispatch(item)]
         self.telemetry.observe(turn.outputs)
         if self.trainer is not None:
@@ -404,9 +388,3 @@ class LiveDriver:
 
     async def _in_turn_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._turning, work)
-
-
-def _report_failure(task: asyncio.Task[None]) -> None:
-    """Say now why a turn that nobody waits for failed, not whenever its task happens to be collected."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a turn out of cadence failed", exc_info=error)

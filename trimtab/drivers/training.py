@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from apscheduler.schedulers.base import BaseScheduler
 
 from trimtab.domain.configuration import AnomalyRule
 from trimtab.domain.input import Input, Output
@@ -186,6 +187,18 @@ class Trainer:
         return TrainedModel(
             window.object_id, window.kpis, model.from_ns, model.until_ns, model.rows, content
         )
+
+    def schedule(
+        self,
+        scheduler: BaseScheduler,
+        now_ns: Callable[[], int],
+        offer: Callable[[Sequence[Input]], object],
+    ) -> None:
+        """Look for what is due every so often."""
+        scheduler.add_job(
+            self.train_due, "interval", [now_ns, offer], seconds=CHECK_SECONDS, coalesce=True,
+            max_instances=1,
+        )  # fmt: skip
 
     async def train_due(
         self, now_ns: Callable[[], int], offer: Callable[[Sequence[Input]], object]

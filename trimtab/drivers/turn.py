@@ -1,5 +1,7 @@
 """One turn of the loop: make the inputs durable, step the machines, make the outputs durable."""
 
+import asyncio
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +24,8 @@ from trimtab.drivers.loop import Loop
 from trimtab.errors import JournalUnwritable
 from trimtab.store.frame import Frame
 from trimtab.store.journal import Journal
+
+log = logging.getLogger("trimtab.live")
 
 # What the world may have been told of. Kpis, assessments and troubles are numerous and follow from a replay.
 AUTHORITATIVE = (
@@ -117,3 +121,9 @@ def turns(frames: Iterable[Frame]) -> Iterator[tuple[list[Frame], list[Frame]]]:
         (outputs if frame.is_output else inputs).append(frame)
     if inputs or outputs:
         yield inputs, outputs
+
+
+def report_failure(task: asyncio.Task[None]) -> None:
+    """Say now why a turn that nobody waits for failed, not whenever its task happens to be collected."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a turn out of cadence failed", exc_info=error)

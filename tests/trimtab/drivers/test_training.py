@@ -137,6 +137,7 @@ def test_what_a_worker_learns_enters_the_loop_through_the_journal(
         await world.driver.stop()
 
     asyncio.run(run())
+    trainer.close()
     models = world.journaled(TrainedModel)
     assert models
     assert all(model.rows >= 5 and len(model.kpis) > 1 for model in models)
