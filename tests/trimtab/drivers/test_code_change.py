@@ -34,9 +34,7 @@ class AllDerived:
 
 
 def standing_of(world: World, folder: Path, code: str) -> Standing:
-    return Standing(
-        Snapshots(folder), world.journal, AllDerived(world.journal), code, machines()  # type: ignore[arg-type]
-    )
+    return Standing(Snapshots(folder), world.journal, AllDerived(world.journal), code, machines())
 
 
 async def to_an_unknown_outcome(world: World) -> None:
