@@ -162,7 +162,27 @@ def _blast_radius(scene: Scene, request: Request) -> GuardResult:
     limit = request.policy.guard.blast_radius_max
     named = ", ".join(sorted(kind.value for kind in kinds if kind is not None))
     detail = f"{len(touched)} of {limit} {named} in trouble or under action"
-    return GuardResult("blast_radius", len(touched) <= limit, detail)
+    alike, alike_limit = _alike(scene, request.cause), request.policy.guard.common_cause_max
+    if request.cause is not None and alike > alike_limit:
+        detail += f"; {request.cause.symptom} of {alike} at once, {alike_limit} allowed"
+    return GuardResult("blast_radius", len(touched) <= limit and alike <= alike_limit, detail)
+
+
+def _alike(scene: Scene, cause: Cause | None) -> int:
+    """Count objects of the cause's kind in the cause's trouble: many at once have a cause of their own beneath."""
+    if cause is None:
+        return 0
+    kind = scene.containment.kind(cause.object_id)
+    showing = {
+        object_id
+        for object_id, symptoms in scene.state.troubles.items()
+        if scene.containment.kind(object_id) is kind
+        and any(
+            item.active and not item.hint and item.symptom == cause.symptom
+            for item in symptoms.values()
+        )
+    }
+    return len(showing | {cause.object_id})
 
 
 def _approval(request: Request) -> GuardResult:

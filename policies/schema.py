@@ -88,6 +88,12 @@ class GuardPart(_Part):
         le=1_000,
         description="objects of the target's kind in trouble or under action at once",
     )
+    common_cause: int = Field(
+        _GUARD.common_cause_max,
+        ge=1,
+        le=1_000,
+        description="objects of the cause's kind that show the cause's symptom at once",
+    )
     confidence: float = Field(
         _GUARD.confidence_min, ge=0, le=1, description="least confidence in the cause"
     )

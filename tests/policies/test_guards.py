@@ -170,6 +170,51 @@ def test_a_wide_outage_stops_the_hand(world):
     assert world.outcomes(HEAL)[-1] == "hand_over"
 
 
+@pytest.mark.parametrize(("stalled", "moved"), [(1, True), (2, True), (3, False)])
+def test_a_site_whose_hosts_all_stall_is_not_one_noisy_host(world, stalled, moved):
+    hosts = [world.HOST1, world.HOST2, "provider/host/host-3"][:stalled]
+    for host in hosts:
+        world.trouble(host, "pressure")
+    world.service(world.BAD)
+    world.incident(world.HOST1, "pressure")
+    world.tick(times=5)
+    assert bool(started(world)) is moved
+    passed, detail = world.guard("blast_radius")
+    assert passed is moved
+    assert ("pressure of 3 at once, 2 allowed" in detail) is not moved
+    if not moved:
+        world.tick(times=60)
+        assert "hand_over" in world.outcomes("migrate-from-noisy-host")
+
+
+def test_other_troubles_of_other_hosts_are_no_common_cause(world):
+    for host, symptom, status in (
+        (world.HOST1, "pressure", world.BAD),
+        (world.HOST2, "unreachable", world.BAD),
+        ("provider/host/host-3", "pressure", world.OK),
+        ("provider/host/host-4", "pressure", world.SILENT),
+    ):
+        world.trouble(host, symptom, status)
+    world.service(world.BAD)
+    world.incident(world.HOST1, "pressure")
+    world.tick(times=5)
+    assert {item.kind for item in started(world)} == {ActionKind.MIGRATE}
+
+
+@pytest.mark.parametrize("silent", ["FW0", "HOST1"])
+def test_what_is_silent_while_the_packets_flow_is_left_alone(world, silent):
+    silent = getattr(world, silent)
+    world.trouble(silent, "unreachable")
+    world.service(world.OK)
+    world.incident(silent, "unreachable", services=())
+    world.tick(times=120)
+    assert world.sent() == []
+    world.service(world.BAD)
+    world.incident(silent, "unreachable")
+    world.tick(times=10)
+    assert {item.kind for item in started(world)} == {ActionKind.HEAL}
+
+
 @pytest.mark.parametrize("what", ["service", "cause", "unknown"])
 def test_silence_freezes_and_says_so(world, what):
     world.crash()

@@ -15,6 +15,7 @@ def readiness(driver: LiveDriver) -> Readiness:
                 driver.writable,
                 "" if driver.writable else driver.journal.unwritable_reason or "can't be written",
             ),
+            Check("machines", not driver.defect, driver.defect),
             Check("read_model", not trouble, trouble),
         )
     )

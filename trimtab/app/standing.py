@@ -13,7 +13,7 @@ from trimtab.drivers.ledger import ActionLedger
 from trimtab.drivers.live import LiveDriver
 from trimtab.drivers.loop import Loop, Machines
 from trimtab.drivers.recovery import Recovered, recover
-from trimtab.errors import StoreError
+from trimtab.errors import StoreError, TrimtabError
 from trimtab.series import SeriesTable
 from trimtab.store.journal import Journal
 from trimtab.store.snapshots import Snapshot, Snapshots
@@ -63,13 +63,11 @@ class Standing:
 
     def recover(self) -> Recovered:
         """Return the loop as the journal leaves it; brings the derived stores up to date on the way."""
-        start = self._snapshot()
-        if start is None:
-            loop, ledger, from_seq = Loop(self.machines), ActionLedger(), 0
-        else:
-            loop = Loop.restore(self.machines, start.parts["loop"])
-            ledger = ActionLedger.restore(start.parts["ledger"])
-            from_seq = start.seq + 1
+        start = self._snapshot(self.code_version)
+        loop, ledger = self._restored(start)
+        if start is None and self.journal.first_seq > 0:
+            start, loop, ledger = self._of_other_code()
+        from_seq = 0 if start is None else start.seq + 1
         found = recover(self.journal, loop, ledger, from_seq=from_seq, derive=self.derived.apply)
         if start is not None:
             earlier = [from_plain(item) for item in json.loads(start.parts["series"])]
@@ -88,10 +86,38 @@ class Standing:
             )
         return found
 
-    def _snapshot(self) -> Snapshot | None:
+    def _restored(self, start: Snapshot | None) -> tuple[Loop, ActionLedger]:
+        if start is None:
+            return Loop(self.machines), ActionLedger()
+        loop = Loop.restore(self.machines, start.parts["loop"])
+        return loop, ActionLedger.restore(start.parts["ledger"])
+
+    def _of_other_code(self) -> tuple[Snapshot | None, Loop, ActionLedger]:
+        """Start from what other code knew, when the journal no longer tells it from the beginning.
+
+        What compaction carries over holds every action for the executor, but no tick and no sample from which the
+        Decider would know its own: without this it would forget the locks on targets whose state nobody knows.
+        """
+        start = self._snapshot(None)
+        try:
+            loop, ledger = self._restored(start)
+        except (TrimtabError, ValueError, KeyError, TypeError) as error:
+            log.warning("the snapshot of other code can't be read by this code: %s", error)
+            start, (loop, ledger) = None, self._restored(None)
+        if start is None:
+            log.warning(
+                "the journal begins at %d and no snapshot covers what was before: of earlier actions only those under"
+                " way are known, look for targets that were locked",
+                self.journal.first_seq,
+            )
+        else:
+            log.info("code has changed and the journal is compacted: its snapshot is taken up")
+        return start, loop, ledger
+
+    def _snapshot(self, code_version: str | None) -> Snapshot | None:
         """Return the newest snapshot that the derived stores have reached: they must not miss a turn."""
         try:
-            return self.snapshots.load_latest(self.code_version, self.derived.position())
+            return self.snapshots.load_latest(code_version, self.derived.position())
         except StoreError as error:
             log.warning("snapshots are ignored: %s", error)
             return None

@@ -55,6 +55,7 @@ class Guard:
     actions_per_hour_max: int
     concurrency_max: int = 1
     blast_radius_max: int = 2  # objects of one kind under action or out of service at once
+    common_cause_max: int = 1_000  # objects of the cause's kind with the cause's symptom at once
     confidence_min: float = 0.5
     approval: bool = False
 

@@ -15,7 +15,7 @@ from trimtab.domain.action import Action, ActionResult
 from trimtab.domain.command import Command, CommandResult
 from trimtab.domain.identity import content_id
 from trimtab.domain.input import ClockJump, Input, Notice, Output, SeriesAdded, Tick
-from trimtab.domain.time import seconds_from_ns
+from trimtab.domain.time import rfc3339, seconds_from_ns
 from trimtab.drivers.clock import SteadyClock
 from trimtab.drivers.crashpoint import AFTER_SNAPSHOT, CrashPoint
 from trimtab.drivers.derivation import Derivation
@@ -65,6 +65,7 @@ class LiveDriver:
     trainer: Trainer | None = None
     writable: bool = True
     started: bool = False
+    defect: str = ""  # why what the machines know is in doubt; for as long as this process runs
     turns: int = 0
     last_turn_seq: int = -1
     last_now: int = 0
@@ -292,6 +293,10 @@ class LiveDriver:
         except JournalUnwritable as error:
             self._unwritable(error)
             return None
+        except Exception as error:
+            # What was journaled may be stepped in half, and what followed from it is lost: say so until a restart.
+            self.defect = self.defect or f"a turn failed at {rfc3339(now)}: {error!r}"
+            raise
         if not self._pace.unconcluded:
             self._pace.concluded(began_ns, spent_ns)
         if not reserve and not self.writable:

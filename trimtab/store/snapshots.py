@@ -60,15 +60,15 @@ class Snapshots:
             raise StoreError(f"{self.directory}: the snapshot can't be written: {error}") from error
         return len(blob)
 
-    def load_latest(self, code_version: str, seq_max: int | None = None) -> Snapshot | None:
-        """Return the newest sound snapshot of that code, not beyond `seq_max` (the journal's last number).
+    def load_latest(self, code_version: str | None, seq_max: int | None = None) -> Snapshot | None:
+        """Return the newest sound snapshot of that code (None: of any), not beyond `seq_max`.
 
         None when there is none: then everything is replayed. Raises StoreError when the directory can't be read.
         """
         try:
             for path in self._paths():
                 found = decode_snapshot(path.read_bytes())
-                if found is None or found.code_version != code_version:
+                if found is None or code_version not in (None, found.code_version):
                     continue
                 if seq_max is None or found.seq <= seq_max:
                     return found

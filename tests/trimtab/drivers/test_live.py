@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from trimtab.app.readiness import readiness
 from trimtab.domain.action import TERMINAL, ActionState
 from trimtab.domain.input import ClockJump, Notice, Tick
 from trimtab.domain.kpi import Kpi
@@ -313,6 +314,39 @@ class FailingCollector:
         batch = SampleBatch.from_rows("failing/x", [(0, 1, 1.0)])
         self.brought.append(await sink.put(Reading("failing/x", batch)))
         await asyncio.Event().wait()
+
+
+class BrokenMachine:
+    """A fake: a machine with a defect."""
+
+    def step(self, inputs: Any, now: int) -> Any:
+        raise RuntimeError("a defect")
+
+
+def test_a_machine_that_raises_is_a_reason_not_to_be_ready(world: World) -> None:
+    async def run() -> list[tuple[bool, str]]:
+        await world.start()
+        await world.until_second(2)
+        said = [readiness(world.driver)]
+        sound, world.driver.loop.decider = world.driver.loop.decider, BrokenMachine()
+        with pytest.raises(RuntimeError, match="a defect"):
+            await world.driver.tick()
+        world.driver.loop.decider = sound
+        said.append(readiness(world.driver))
+        await world.until_second(4)
+        said.append(readiness(world.driver))
+        await world.driver.stop()
+        return [
+            (item.ready, "; ".join(check.detail for check in item.checks if not check.ok))
+            for item in said
+        ]
+
+    before, broken, after = asyncio.run(run())
+    assert before == (True, "")
+    assert not broken[0]
+    assert "RuntimeError('a defect')" in broken[1]
+    assert after == broken
+    assert world.driver.turns > 4
 
 
 def test_a_collector_that_raises_is_started_again_and_the_noc_told(world: World) -> None:

@@ -271,7 +271,7 @@ def test_a_terminal_sees_a_progress_bar(
     assert "replaying" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not KDDI.is_dir(), reason="the KDDI recording is not beside the checkout")
+@pytest.mark.skipif(not KDDI.is_dir(), reason="no ../shared beside the checkout")
 def test_the_first_hours_of_the_kddi_recording(tmp_path: Path) -> None:
     """All node and interface faults of the first hours are noticed and rightly placed."""
     until = "20200629150000"
