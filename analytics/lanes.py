@@ -15,7 +15,8 @@ from analytics.kpi import (
     increases,
     variation_pairs,
 )
-from analytics.windows import Indices, Lane, LaneKey, Rows, oldest_kept, period_starts
+from analytics.rows import Indices, Rows
+from analytics.windows import Lane, LaneKey, oldest_kept, period_starts
 from trimtab.domain.kpi import Statistic
 from trimtab.domain.time import NS_PER_SECOND
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from analytics.columns import NEVER, Column, Columns
 from analytics.kpi import Bools, Floats, Ints
-from analytics.windows import Closed, Indices
+from analytics.rows import Indices
+from analytics.windows import Closed
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import FulfilmentStatus
 from trimtab.domain.service import Comparator, Service, ServiceLevelObjective

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from analytics.columns import FIRST_CAPACITY, LONG_AGO, NEVER, Column, Columns
 from analytics.kpi import Bools, Floats, Ints
+from analytics.rows import Indices, Rows
 from trimtab.domain.kpi import KpiDefinition, Statistic
 from trimtab.domain.managed_object import ObjectKind
 from trimtab.domain.time import NS_PER_SECOND
@@ -26,7 +27,6 @@ SILENT_WINDOWS_MAX = 60
 # A newly seen object is not judged before its first whole window, at most so long.
 WARM_UP_MAX_NS = 30 * NS_PER_SECOND
 
-Indices = npt.NDArray[np.intp]
 InstanceKey = tuple[str, str]  # object id, KPI name
 
 
@@ -36,42 +36,6 @@ class LaneKey(NamedTuple):
     granularity_ns: int
     window_ns: int
     statistic: Statistic
-
-
-@dataclass(slots=True)
-class Rows:
-    """Samples on their way into panes: the feed that they belong to, time (ns), value, and whether in doubt."""
-
-    feed: Ints
-    time: Ints
-    value: Floats
-    doubt: Bools
-
-    def __len__(self) -> int:
-        return len(self.feed)
-
-    def take(self, index: Indices | Bools) -> "Rows":
-        """Return the chosen rows."""
-        return Rows(self.feed[index], self.time[index], self.value[index], self.doubt[index])
-
-    def plus(self, other: "Rows") -> "Rows":
-        """Return these rows, then the others."""
-        if not len(self):
-            return other
-        if not len(other):
-            return self
-        return Rows(
-            np.concatenate((self.feed, other.feed)),
-            np.concatenate((self.time, other.time)),
-            np.concatenate((self.value, other.value)),
-            np.concatenate((self.doubt, other.doubt)),
-        )
-
-    @staticmethod
-    def none() -> "Rows":
-        """Return no rows."""
-        empty = np.zeros(0, dtype=np.int64)
-        return Rows(empty, empty, np.zeros(0), np.zeros(0, dtype=np.bool_))
 
 
 @dataclass(slots=True)
