@@ -245,6 +245,8 @@ class LiveDriver:
             inputs.extend(offer.inputs)
         if concluding:
             inputs.append(Tick(now))
+        if not inputs:
+            return  # a tick that was before this turn took along what it was for
         self._pace.turned(concluding=concluding)
         turn = await self._durably(inputs, now, reserve=False)
         if turn is not None:

@@ -9,11 +9,12 @@ from trimtab.store.questions import Measurement, Span
 from trimtab.store.retention import GRANULARITIES
 
 RATIO_UNIT = "ratio"
+FIRST_NS = -(2**63)  # the least that SQLite keeps
 
 
 def period_start(end_ns: int, granularity_ns: int) -> int:
     """Return the start of the period, aligned to UTC, that a window ending then belongs to."""
-    return (end_ns - 1) // granularity_ns * granularity_ns
+    return max((end_ns - 1) // granularity_ns * granularity_ns, FIRST_NS)
 
 
 def sum_up(connection: sqlite3.Connection, track: int, value: Assessment, *, again: bool) -> None:

@@ -316,6 +316,29 @@ class FailingCollector:
         await asyncio.Event().wait()
 
 
+def test_a_turn_whose_rows_another_one_took_is_no_failure(world: World) -> None:
+    """Rows come while a tick of the cadence waits for the turn before it: the tick takes them along."""
+
+    async def run() -> tuple[bool, str]:
+        await world.start()
+        await world.until_second(2)
+        driver = world.driver
+        driver._pace.rested_ns = 1 << 62
+        async with driver._lock:
+            tick = world.begin(driver.tick())
+            await asyncio.sleep(0.01)
+            rows = SampleBatch.from_rows("stamp/test", [(0, driver.clock.now_ns(), 0.0)])
+            offer = world.begin(driver.put(Reading("stamp/test", rows)))
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(tick, 5)
+        taken = await asyncio.wait_for(offer, 5)
+        await asyncio.wait({driver._soon}, timeout=5)
+        await driver.stop()
+        return taken, driver.defect
+
+    assert asyncio.run(run()) == (True, "")
+
+
 class BrokenMachine:
     """A fake: a machine with a defect."""
 

@@ -37,6 +37,7 @@ from trimtab.domain.verification import Verdict, Verification
 from trimtab.errors import StoreError
 from trimtab.store import database
 from trimtab.store.frame import Frame
+from trimtab.store.performance import period_start
 from trimtab.store.questions import (
     ActionFilter,
     AlarmFilter,
@@ -466,6 +467,14 @@ def test_the_same_number_twice_changes_nothing(tmp_path: Path) -> None:
         model.apply(5, 0, STORY[5:])
         assert model.position() == len(STORY) - 1
         assert dump(path) == before
+
+
+@pytest.mark.parametrize("end_ns", [-(2**63), -(2**63) + 1, -1, 0, 1, 2**63 - 1])
+def test_a_period_begins_at_a_time_that_can_be_kept(end_ns: int) -> None:
+    granularity_ns = 300 * 1_000_000_000
+    start_ns = period_start(end_ns, granularity_ns)
+    assert -(2**63) <= start_ns <= end_ns
+    assert start_ns % granularity_ns == 0 or start_ns == -(2**63)
 
 
 @settings(
