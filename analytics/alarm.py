@@ -2,15 +2,47 @@
 
 from dataclasses import replace
 
+from analytics.forecast.breach import (
+    AHEAD,
+    BEYOND,
+    NO_BREACH,
+    REASONS,
+    TOO_EARLY,
+    UNKNOWABLE,
+    BreachForecaster,
+)
+from analytics.objective import Foretold
 from trimtab.domain.alarm import Alarm, AlarmState
-from trimtab.domain.assessment import Assessment, FulfilmentStatus, Trouble
+from trimtab.domain.assessment import Assessment, Foreseen, FulfilmentStatus, Trouble
 from trimtab.domain.context import Context
 from trimtab.domain.identity import content_id
 from trimtab.domain.kpi import Kpi
 from trimtab.domain.service import Comparator, ServiceLevelObjective
+from trimtab.domain.time import NS_PER_SECOND
 from trimtab.series import key_group
 
 SUSPECT_CONFIDENCE = 0.5
+
+
+_PREDICTED = {
+    NO_BREACH: FulfilmentStatus.FULFILLED,
+    AHEAD: FulfilmentStatus.NOT_FULFILLED,
+    UNKNOWABLE: FulfilmentStatus.INDETERMINATE,
+    BEYOND: FulfilmentStatus.NOT_FULFILLED,
+}
+
+
+def foresight(
+    foretold: Foretold | None, granularity_ns: int
+) -> tuple[FulfilmentStatus | None, Foreseen | None]:
+    """Return what is predicted of a goal, and why; nothing while too little was seen, or where nothing forecasts."""
+    if foretold is None or foretold[0] == TOO_EARLY:
+        return None, None
+    state, *samples = foretold
+    seconds = [
+        item * granularity_ns / NS_PER_SECOND if state == AHEAD else None for item in samples
+    ]
+    return _PREDICTED[state], Foreseen(BreachForecaster.name, REASONS[state], *seconds)
 
 
 def assessment_context(kpi: Kpi, objective: ServiceLevelObjective) -> Context:

@@ -14,7 +14,15 @@ from analytics import alarm as tell
 from analytics.catalogue import Catalogue, Station
 from analytics.columns import LONG_AGO
 from analytics.kpi import Bools, Floats, Ints
-from analytics.objective import BREACHED, FULFILLED, STATUS, UNJUDGED, UNKNOWN, Judged
+from analytics.objective import (
+    BREACHED,
+    FULFILLED,
+    STATUS,
+    UNJUDGED,
+    UNKNOWN,
+    Foretold,
+    Judged,
+)
 from analytics.order import output_order
 from analytics.recall import recall, reconfigure, remember
 from analytics.series_table import SOURCES_MAX, Counters
@@ -271,7 +279,8 @@ class Assessor:
         outputs += self.catalogue.together.conclude(self.tick_ns)
         for station, closed, judged, kpis in rounds:
             station.goals.observe(judged, closed, self._heard(station, closed), breaches)
-            outputs += self._verdicts(station, judged, kpis)
+            foretold = station.goals.foresee(judged, closed, kpis.suspect)
+            outputs += self._verdicts(station, judged, kpis, foretold)
         return outputs
 
     def _suspect(self, closed: Closed, window_ns: int) -> Bools:
@@ -294,7 +303,9 @@ class Assessor:
             )
         return heard
 
-    def _verdicts(self, station: Station, judged: Judged, kpis: KpiBatch) -> list[AssessorOutput]:
+    def _verdicts(
+        self, station: Station, judged: Judged, kpis: KpiBatch, foretold: dict[int, Foretold]
+    ) -> list[AssessorOutput]:
         changed = (judged.before != judged.observed) & (judged.observed != UNJUDGED)
         turned = judged.raised | judged.cleared
         service = station.goals.table["service"][judged.goal] & (judged.observed != UNJUDGED)
@@ -303,12 +314,14 @@ class Assessor:
         outputs: list[AssessorOutput] = []
         for row in (changed | turned | service).nonzero()[0].tolist():
             goal, kpi = int(judged.goal[row]), kpis.kpi(int(judged.at[row]))
-            outputs += self._verdict(station, judged, row, goal, kpi, bool(changed[row]))
+            foreseen = foretold.get(row)
+            outputs += self._verdict(station, judged, row, goal, kpi, bool(changed[row]), foreseen)
         return outputs
 
     def _verdict(
-        self, station: Station, judged: Judged, row: int, goal: int, kpi: Kpi, changed: bool
-    ) -> list[AssessorOutput]:
+        self, station: Station, judged: Judged, row: int, goal: int, kpi: Kpi, changed: bool,
+        foretold: Foretold | None,
+    ) -> list[AssessorOutput]:  # fmt: skip
         goals = station.goals
         objective = goals.objectives[goal]
         serves = bool(goals.table["service"][goal])
@@ -318,6 +331,7 @@ class Assessor:
             else (FulfilmentStatus.INDETERMINATE, None)
         )
         observed = int(judged.observed[row])
+        predicted, foreseen = tell.foresight(foretold, station.lane.key.granularity_ns)
         assessment = Assessment(
             context=tell.assessment_context(kpi, objective),
             object_id=kpi.object_id,
@@ -332,6 +346,8 @@ class Assessor:
             compliance=compliance,
             budget_left_ratio=budget,
             suspect=kpi.suspect,
+            predicted=predicted,
+            foreseen=foreseen,
         )
         outputs: list[AssessorOutput] = [assessment]
         if judged.raised[row]:

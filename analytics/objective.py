@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from analytics.columns import NEVER, Column, Columns
+from analytics.forecast.breach import BreachForecaster
 from analytics.kpi import Bools, Floats, Ints
 from analytics.rows import Indices
 from analytics.windows import Closed
@@ -20,6 +21,7 @@ STATUS = {
     UNKNOWN: FulfilmentStatus.INDETERMINATE,
 }
 GoalKey = tuple[str, str]  # object id, objective's name
+Foretold = tuple[int, float, float, float]  # state, and samples to a breach: expected, least, most
 _NONE = -1
 
 
@@ -73,6 +75,7 @@ class Goals:
         self.keys: dict[int, GoalKey] = {}
         self.numbers: dict[GoalKey, int] = {}
         self.alarms: dict[int, Alarm] = {}
+        self.forecaster = BreachForecaster()
 
     STATE = ("observed", "latched", "since", "pending", "interval_number", "known", "good")
 
@@ -107,6 +110,7 @@ class Goals:
         self.objectives.pop(goal)
         self.alarms.pop(goal, None)
         del self.numbers[self.keys.pop(goal)]
+        self.forecaster.forget(np.array([goal]))
         self.table.release(goal)
 
     def of_instance(self, instance: int) -> list[int]:
@@ -168,6 +172,20 @@ class Goals:
         table["since"][goal], table["observed"][goal] = since, observed
         judged.before, judged.observed, judged.since = before, observed, since
 
+    def foresee(self, judged: Judged, closed: Closed, suspect: Bools) -> dict[int, Foretold]:
+        """Return what is to come of the services' goals, by row of `judged`; windows in doubt teach nothing."""
+        rows = self.table["service"][judged.goal].nonzero()[0]
+        if not rows.size:
+            return {}
+        goal, at = judged.goal[rows], judged.at[rows]
+        values = np.where(closed.present[at] & ~suspect[at], closed.value[at], np.nan)
+        table = self.table
+        found = self.forecaster.update(goal, values, table["bound"][goal], table["sign"][goal])
+        columns = (found.state, found.samples, found.low, found.high)
+        return dict(
+            zip(rows.tolist(), zip(*(item.tolist() for item in columns), strict=True), strict=True)
+        )
+
     def _latch(
         self, goal: Indices, present: Bools, beyond: Floats, end: Ints, suspect: Bools
     ) -> tuple[Bools, Bools, Ints]:
@@ -227,12 +245,14 @@ class Goals:
             "keys": [list(self.keys[goal]) for goal in order],
             "table": {name: exported[name] for name in self.STATE},
             "alarms": [self.alarms.get(goal) for goal in order],
+            "forecasts": self.forecaster.state.export(order),
         }
 
     def load(self, state: dict[str, Any], breaches: Ints) -> None:
         """Take over the state of those goals that exist here."""
-        for row, key in enumerate(state["keys"]):
-            goal = self.numbers.get((key[0], key[1]))
+        numbers = [self.numbers.get((key[0], key[1])) for key in state["keys"]]
+        self.forecaster.state.load(state["forecasts"], numbers)
+        for row, goal in enumerate(numbers):
             if goal is None:
                 continue
             for column in self.STATE:

@@ -108,7 +108,10 @@ class Lane:
         number = self.instances.allocate()
         self.keys[number] = (object_id, definition.name)
         self.numbers[self.keys[number]] = number
-        self._note_object(number, object_id)
+        if number >= len(self.object_ids):
+            more = np.full(self.instances.capacity - len(self.object_ids), "", dtype=np.object_)
+            self.object_ids = np.concatenate((self.object_ids, more))
+        self.object_ids[number] = object_id
         table = self.instances
         table["definition"][number] = self._place_of(definition)
         table["object"][number] = object_number
@@ -119,12 +122,6 @@ class Lane:
         table["separation"][number] = definition.separation
         table["fresh"][number] = True
         return number
-
-    def _note_object(self, number: int, object_id: str) -> None:
-        if number >= len(self.object_ids):
-            more = np.full(self.instances.capacity - len(self.object_ids), "", dtype=np.object_)
-            self.object_ids = np.concatenate((self.object_ids, more))
-        self.object_ids[number] = object_id
 
     def _place_of(self, definition: KpiDefinition) -> int:
         key = (definition.object_kind, definition.name)

@@ -1,5 +1,6 @@
 """The resources of `/api/v1`, as pydantic models: times are RFC 3339 in UTC, durations seconds, absent is null."""
 
+from api.breach_view import BreachView
 from api.view import Time, View, time_or_none
 from trimtab.domain.action import Action
 from trimtab.domain.alarm import Alarm
@@ -30,6 +31,8 @@ class AssessmentView(View):
     compliance: str
     budget_left_ratio: float | None
     predicted: str | None
+    predicted_reason: str | None
+    predicted_breach: BreachView | None
     suspect: bool
 
     @classmethod
@@ -49,6 +52,8 @@ class AssessmentView(View):
             compliance=item.compliance,
             budget_left_ratio=item.budget_left_ratio,
             predicted=item.predicted,
+            predicted_reason=item.foreseen.reason if item.foreseen else None,
+            predicted_breach=BreachView.of(item),
             suspect=item.suspect,
         )
 

@@ -20,7 +20,13 @@ from pathlib import Path
 from bench.machine import machine
 from bench.peers.engines import Order, Rules, Running, start_trimtab
 from bench.peers.measure import Sending
-from bench.peers.processes import Process, cpu_seconds, free_port, resident_bytes
+from bench.peers.processes import (
+    Process,
+    cpu_seconds,
+    free_port,
+    resident_bytes,
+    stop_when_told,
+)
 from bench.peers.sender import Traffic
 
 LOOK_SECONDS = 5.0
@@ -158,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rules", type=Rules, default=Rules.THRESHOLD, choices=list(Rules))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     options = parser.parse_args(arguments)
+    stop_when_told()
     facts = machine()
     print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
     found = soak(options.series, options.minutes, options.interval, options.rules)

@@ -193,6 +193,10 @@ def _remark(objective: ServiceLevelObjective, latest: Assessment | None) -> str:
         return "beyond, not yet for long enough"
     if within and latest.observed is FulfilmentStatus.NOT_FULFILLED:
         return "within, not yet for long enough"
+    seen = latest.foreseen
+    if seen is not None and seen.in_seconds is not None:
+        span = f"{seen.low_seconds:.0f} to {seen.high_seconds:.0f} s"
+        return f"heading for its bound: in about {seen.in_seconds:.0f} s ({span})"
     return "suspect" if latest.suspect else ""
 
 

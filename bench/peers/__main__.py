@@ -2,19 +2,17 @@
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 from bench.machine import machine
 from bench.peers.engines import APT, ENGINES, Engine
 from bench.peers.measure import Measured, Row, measure
-from bench.peers.processes import BenchError
+from bench.peers.processes import BenchError, stop_when_told
 from bench.peers.rows import ROWS, shortened
 from bench.peers.table import figures_of, lines, verdict_line, verdicts
 
@@ -37,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
-    signal.signal(signal.SIGTERM, _interrupted)
+    stop_when_told()
     runs: list[Measured] = []
     failed: list[str] = []
     try:
@@ -118,10 +116,6 @@ def _commit() -> str:
         capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
     )  # fmt: skip
     return found.stdout.strip() or "unknown"
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

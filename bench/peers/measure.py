@@ -13,6 +13,7 @@ from typing import Any
 from bench.latency import SyncProbe, quantiles
 from bench.peers.engines import Engine, Order, Rules
 from bench.peers.processes import (
+    TIED,
     BenchError,
     Process,
     cpu_seconds,
@@ -52,7 +53,7 @@ class Sending:
     def __init__(self, url: str, headers: dict[str, str], traffic: Traffic) -> None:
         order = {"url": url, "headers": headers, "traffic": asdict(traffic)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.peers.sender", json.dumps(order)],
+            [*TIED, sys.executable, "-m", "bench.peers.sender", json.dumps(order)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._expect("ready")

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 START_SECONDS_MAX = 60.0
@@ -18,11 +18,20 @@ STOP_SECONDS_MAX = 20.0
 PORTS = range(20_000, 31_000)
 _TICKS = os.sysconf("SC_CLK_TCK")
 # util-linux: whoever is killed takes its servers along.
-_TIED = ("setpriv", "--pdeathsig", "KILL")
+TIED = ("setpriv", "--pdeathsig", "KILL")
 
 
 class BenchError(Exception):
     """Report why a measurement can't be had."""
+
+
+def stop_when_told() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, so that it stops its servers and takes its folders away."""
+    signal.signal(signal.SIGTERM, _interrupted)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def free_port() -> int:
@@ -48,7 +57,7 @@ class Process:
         self.began = time.monotonic()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [*_TIED, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                [*TIED, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})}, start_new_session=True,
             )  # fmt: skip
 

@@ -417,6 +417,29 @@ def test_a_service_is_assessed_every_period_with_its_budget(
     assert of(Alarm, outputs)[0].service_affecting
 
 
+def test_a_service_heading_for_its_bound_is_predicted_to_miss_it(
+    feed: Any, configure: Configure
+) -> None:
+    service = Service(SERVICE, "acme", "x")
+    definition = kpi(object_kind=ObjectKind.SERVICE)
+    objective = bound(object_kind=ObjectKind.SERVICE)
+    watch = Watch(feed, PROMISED).start(configure([definition], [objective], services=(service,)))
+    wobble = [0.05 * ((7 * row) % 5 - 2) for row in range(60)]
+    outputs = watch.say(*[0.2 * row + wobble[row] for row in range(60)])
+    told = of(Assessment, outputs)
+    assert told[0].predicted is None
+    ahead = [item for item in told if item.foreseen and item.foreseen.in_seconds is not None]
+    crossing = next(item.end_ns for item in told if item.value is not None and item.value > 10.0)
+    assert ahead
+    assert all(item.predicted is FulfilmentStatus.NOT_FULFILLED for item in ahead)
+    assert all(item.observed is FulfilmentStatus.FULFILLED for item in ahead)
+    first = ahead[0]
+    assert crossing - first.end_ns >= 10 * S
+    assert first.foreseen.in_seconds == pytest.approx((crossing - first.end_ns) / S, abs=4.0)
+    assert first.foreseen.low_seconds <= first.foreseen.in_seconds <= first.foreseen.high_seconds
+    assert told[-1].foreseen.reason == "beyond the bound already"
+
+
 def test_a_resource_is_assessed_when_it_changes(feed: Any, configure: Configure) -> None:
     watch = Watch(feed).start(configure([kpi()], [bound()]))
     outputs = watch.say(5.0, 5.0, 5.0, 11.0, 11.0, 5.0, 5.0, 5.0)

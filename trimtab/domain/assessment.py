@@ -18,12 +18,28 @@ class FulfilmentStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a forecast says of an objective: for a breach when, in seconds from the window's end, with its interval.
+
+    `low_seconds` to `high_seconds` holds the breach as often as past forecasts of this very KPI did hold (80 %).
+    Without seconds no breach is foreseen, or it can't be known: `reason` says which. `model` names what forecasts.
+    """
+
+    model: str
+    reason: str
+    in_seconds: float | None = None
+    low_seconds: float | None = None
+    high_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment:
     """Judge one objective of one object for the window that ends at `end_ns`.
 
     `observed` is over the objective's rolling window and drives the loop; `since_ns` says since when it
-    holds. `compliance` is over the SLS interval so far and is only reported. `predicted` is None while
-    nothing forecasts. `budget_left_ratio` is 1 with the error budget untouched, 0 when spent, negative beyond.
+    holds. `compliance` is over the SLS interval so far and is only reported. `predicted` says what a forecast
+    expects: None where nothing forecasts, INDETERMINATE where it can't be known; `foreseen` says why, and when.
+    `budget_left_ratio` is 1 with the error budget untouched, 0 when spent, negative beyond.
     An assessment is given out each granularity period for services, and on change for resources.
     """
 
@@ -41,6 +57,7 @@ class Assessment:
     budget_left_ratio: float | None = None
     predicted: FulfilmentStatus | None = None
     suspect: bool = False
+    foreseen: Foreseen | None = None
 
 
 @dataclass(frozen=True, slots=True)
