@@ -61,13 +61,13 @@ class LabelBook:
         self.start[entry], self.length[entry], self.code[entry] = start, len(key), code
         self.arena_used += len(key)
         self.entries += 1
-        self.hash[entry] = hash_of(self.arena, start, len(key), self.seed)
-        self._place(entry)
+        self.hash[entry] = found = hash_of(self.arena, start, len(key), self.seed)
+        self._place(entry, int(found))
         return entry
 
-    def _place(self, entry: int) -> None:
+    def _place(self, entry: int, found: int) -> None:
         mask = len(self.table) - 1
-        at = int(self.hash[entry]) & mask
+        at = found & mask
         while self.table[at]:
             at = (at + 1) & mask
         self.table[at] = entry + 1
@@ -84,8 +84,8 @@ class LabelBook:
             self.code = _grown(self.code, size, 0)
             self.follower = _grown(self.follower, size, NONE)
             self.table = np.zeros(4 * size, dtype=np.int64)
-            for entry in range(self.entries):
-                self._place(entry)
+            for entry, found in enumerate(self.hash[: self.entries].tolist()):
+                self._place(entry, found)
 
 
 def _grown(column: npt.NDArray[ColumnT], size: int, fill: int) -> npt.NDArray[ColumnT]:

@@ -37,7 +37,12 @@ from collectors.write_request import (
 )
 from trimtab.compiled import compiled_allowed
 from trimtab.domain.samples import SampleBatch, SampleFlag
-from trimtab.domain.series import LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, Series
+from trimtab.domain.series import (
+    LABEL_VALUE_BYTES_MAX,
+    LABELS_PER_SERIES_MAX,
+    Series,
+    longer_than,
+)
 from trimtab.domain.time import NS_PER_SECOND
 from trimtab.ports import Clock, GapReason, Reading, ReadingSink, SeriesIndex
 
@@ -272,8 +277,7 @@ class RemoteWriteCollector:
             labels.pop(gone, None)
         labels.update(self._config.labels)
         texts = [name, *labels, *labels.values()]
-        longest = max(len(text.encode()) for text in texts)
-        if len(labels) > LABELS_PER_SERIES_MAX or longest > LABEL_VALUE_BYTES_MAX:
+        if len(labels) > LABELS_PER_SERIES_MAX or longer_than(texts, LABEL_VALUE_BYTES_MAX):
             return _LABEL_LIMIT
         found = self._index.intern(Series.of(name, labels))
         return _SERIES_CAP if found is None else found

@@ -10,6 +10,7 @@ before, only its label bytes are looked at.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ NS_PER_MILLISECOND = 1_000_000
 TIME_MS_MAX = (2**63 - 1) // NS_PER_MILLISECOND
 STALE_NAN_BITS = 0x7FF0_0000_0000_0002
 VARINT_BYTES_MAX = 10
+LABELS_REMEMBERED_MAX = 16_384
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LABELS, _SAMPLES, _HISTOGRAMS = 1, 2, 4
 _ZERO = bytes(8)
@@ -104,23 +106,30 @@ def decode_labels(key: bytes) -> dict[str, str]:
     """Decode a series' label bytes. Raises MalformedRequest: no name, a label twice, not UTF-8."""
     labels: dict[str, str] = {}
     for _number, _kind, start, end in _fields(key, 0, len(key)):
-        parts = {1: "", 2: ""}
-        for number, kind, inner, inner_end in _fields(key, start, end):
-            if number in parts:
-                if kind != _BYTES:
-                    raise MalformedRequest("a label is not text")
-                try:
-                    parts[number] = key[inner:inner_end].decode("utf-8")
-                except UnicodeDecodeError:
-                    raise MalformedRequest("a label is not UTF-8") from None
-        if not parts[1]:
-            raise MalformedRequest("a label has no name")
-        if parts[1] in labels:
-            raise MalformedRequest(f"the label {parts[1][:80]} comes twice")
-        labels[parts[1]] = parts[2]
+        name, value = _label(key[start:end])
+        if name in labels:
+            raise MalformedRequest(f"the label {name[:80]} comes twice")
+        labels[name] = value
     if not labels.get("__name__"):
         raise MalformedRequest("a series has no name")
     return labels
+
+
+@lru_cache(maxsize=LABELS_REMEMBERED_MAX)
+def _label(message: bytes) -> tuple[str, str]:
+    """Return name and value of a label message. Remembered: most labels of a new series have come with others."""
+    parts = {1: "", 2: ""}
+    for number, kind, inner, inner_end in _fields(message, 0, len(message)):
+        if number in parts:
+            if kind != _BYTES:
+                raise MalformedRequest("a label is not text")
+            try:
+                parts[number] = message[inner:inner_end].decode("utf-8")
+            except UnicodeDecodeError:
+                raise MalformedRequest("a label is not UTF-8") from None
+    if not parts[1]:
+        raise MalformedRequest("a label has no name")
+    return parts[1], parts[2]
 
 
 def _time_series(message: bytes, start: int, end: int, columns: _Columns) -> None:

@@ -5,7 +5,12 @@ from collections.abc import Iterable
 import xxhash
 
 from trimtab.domain.input import SeriesAdded
-from trimtab.domain.series import LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, Series
+from trimtab.domain.series import (
+    LABEL_VALUE_BYTES_MAX,
+    LABELS_PER_SERIES_MAX,
+    Series,
+    longer_than,
+)
 from trimtab.errors import StoreError
 
 SERIES_MAX = 1_000_000
@@ -115,4 +120,4 @@ class SeriesTable:
 def _within_limits(series: Series) -> bool:
     if len(series.labels) > LABELS_PER_SERIES_MAX:
         return False
-    return all(len(value.encode()) <= LABEL_VALUE_BYTES_MAX for _, value in series.labels)
+    return not longer_than((value for _, value in series.labels), LABEL_VALUE_BYTES_MAX)

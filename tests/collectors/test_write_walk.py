@@ -153,7 +153,7 @@ def test_series_whose_hashes_are_equal_are_told_apart() -> None:
     ]  # as if all had the hash of the last one, and stood in each other's way
     book.table[:] = 0
     for entry in range(9):
-        book._place(entry)
+        book._place(entry, int(book.hash[entry]))
     found = walk(block(1, keys[8] + sample(1.0, NOW_MS)), book, SAMPLES_MAX)
     assert book.code[found.entry].tolist() == [108]
 

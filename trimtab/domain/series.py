@@ -1,5 +1,6 @@
 """A series: a metric name and its labels, as Prometheus has it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 LABELS_PER_SERIES_MAX = 64
@@ -29,3 +30,8 @@ class Series:
     def __str__(self) -> str:
         inside = ",".join(f'{key}="{value}"' for key, value in self.labels)
         return f"{self.name}{{{inside}}}" if inside else self.name
+
+
+def longer_than(texts: Iterable[str], bytes_max: int) -> bool:
+    """Return whether some text has more bytes than that in UTF-8; encodes only what could have."""
+    return any(4 * len(text) > bytes_max and len(text.encode()) > bytes_max for text in texts)
