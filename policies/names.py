@@ -64,7 +64,12 @@ OBJECTIVE = View(
         "value": Name(DOUBLE, "the KPI's value, in its SI unit", optional=True),
         "bound": Name(DOUBLE, "the bound, in the same unit"),
         "age_seconds": Name(DOUBLE, "since when the status holds"),
-        "predicted": Name(STRING, "the status that a forecast expects", optional=True),
+        "predicted": Name(
+            STRING,
+            "the status that a forecast expects: `NOT_FULFILLED` for a KPI that heads for its bound,"
+            " `INDETERMINATE` after a step",
+            optional=True,
+        ),
         "budget_left_ratio": Name(
             DOUBLE, "error budget left: 1 untouched, 0 spent, negative beyond", optional=True
         ),
