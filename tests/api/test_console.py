@@ -138,6 +138,9 @@ def open_page(
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)
         if name != signed_in.get("name"):
+            # A page left open would ask on as somebody else, for what that one may not see.
+            for other in watched[:-1]:
+                other.page.close()
             context.clear_cookies()
         page.goto(f"{served.url}{path}", wait_until="domcontentloaded")
         if "/login?" in page.url:
