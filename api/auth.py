@@ -68,9 +68,9 @@ class Keyring:
 
 
 def presented_token(header: str) -> str | None:
-    """Return the token of an Authorization header: Bearer's, or Basic's password (SOL013 callbacks)."""
+    """Return the token of an Authorization header: Bearer's, Token's (InfluxDB), or Basic's password (SOL013)."""
     scheme, _, rest = header.partition(" ")
-    if scheme.lower() == "bearer":
+    if scheme.lower() in ("bearer", "token"):
         return rest.strip()
     if scheme.lower() == "basic":
         try:

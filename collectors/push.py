@@ -1,6 +1,7 @@
-"""The little ASGI that push receivers need: a bounded body in, a plain answer out."""
+"""The little ASGI that push receivers need: a bounded body in, a short answer out."""
 
 import asyncio
+import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -11,6 +12,8 @@ AsgiReceive = Callable[[], Awaitable[Message]]
 AsgiSend = Callable[[Message], Awaitable[None]]
 
 BODY_TIMEOUT_SECONDS = 30.0
+PLAIN_TEXT = "text/plain; charset=utf-8"
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 class BodyTooLarge(CollectorError):
@@ -19,6 +22,14 @@ class BodyTooLarge(CollectorError):
 
 class BodyIncomplete(CollectorError):
     """Report a sender that went away, or took too long, before its body was whole."""
+
+
+class MalformedRequest(CollectorError):
+    """Report bytes that are no request of their protocol; nothing of them may be used."""
+
+
+class RequestTooLarge(CollectorError):
+    """Report a request that exceeds a limit of ours."""
 
 
 async def read_body(receive: AsgiReceive, bytes_max: int) -> bytes:
@@ -42,14 +53,32 @@ async def read_body(receive: AsgiReceive, bytes_max: int) -> bytes:
         raise BodyIncomplete(f"the body took longer than {BODY_TIMEOUT_SECONDS:g} s") from None
 
 
+def unpack_gzip(body: bytes, bytes_max: int) -> bytes:
+    """Undo gzip. Raises MalformedRequest, or RequestTooLarge before anything large is made."""
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        unpacked = unpacking.decompress(body, bytes_max + 1)
+    except zlib.error as error:
+        raise MalformedRequest(f"damaged gzip: {error}") from None
+    if len(unpacked) > bytes_max:
+        raise RequestTooLarge(f"more than {bytes_max} bytes unpacked")
+    if not unpacking.eof or unpacking.unused_data:
+        raise MalformedRequest("gzip cut off, or something behind it")
+    return unpacked
+
+
 async def answer(
-    send: AsgiSend, status: int, text: str = "", headers: tuple[tuple[str, str], ...] = ()
+    send: AsgiSend,
+    status: int,
+    content: str | bytes = b"",
+    headers: tuple[tuple[str, str], ...] = (),
+    content_type: str = PLAIN_TEXT,
 ) -> None:
-    """Send a plain-text answer."""
-    body = text.encode()
+    """Send a short answer, a text in plain words unless told otherwise."""
+    body = content.encode() if isinstance(content, str) else content
     lines = [(key.encode(), value.encode()) for key, value in headers]
     if body:
-        lines.append((b"content-type", b"text/plain; charset=utf-8"))
+        lines.append((b"content-type", content_type.encode()))
     if status != 204:
         lines.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": lines})

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.errors import CollectorError
+from collectors.push import MalformedRequest, RequestTooLarge
 
 NS_PER_MILLISECOND = 1_000_000
 TIME_MS_MAX = (2**63 - 1) // NS_PER_MILLISECOND
@@ -30,14 +30,6 @@ _TIME_TAG = 2 << 3 | _VARINT
 # A sample of 16 bytes, and its value's tag.
 _PLAIN_HEAD = bytes([_SAMPLES << 3 | _BYTES, 16, 1 << 3 | _FIXED64])
 _PLAIN_BYTES = 18
-
-
-class MalformedRequest(CollectorError):
-    """Report bytes that are no write request; nothing of them may be used."""
-
-
-class RequestTooLarge(CollectorError):
-    """Report a request that exceeds a limit of ours."""
 
 
 @dataclass(slots=True)

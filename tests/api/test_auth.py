@@ -88,6 +88,15 @@ async def test_basic_carries_the_token_as_password(
     assert answer.status_code == 401
 
 
+async def test_influx_clients_say_token_where_others_say_bearer(
+    client_of: Client, tokens: dict[str, str]
+) -> None:
+    said = {"Authorization": f"Token {tokens['viewer']}"}
+    assert (await client_of("").get("/api/v1/services", headers=said)).status_code == 200
+    said = {"Authorization": "Token wrong"}
+    assert (await client_of("").get("/api/v1/services", headers=said)).status_code == 401
+
+
 async def test_login_gives_a_strict_cookie_and_orders_need_the_csrf_token(
     client_of: Client, tokens: dict[str, str], world: Any
 ) -> None:

@@ -15,14 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collectors.push import MalformedRequest, RequestTooLarge
 from collectors.remote_write import RemoteWriteCollector
-from collectors.write_request import (
-    MalformedRequest,
-    RequestTooLarge,
-    decode,
-    decode_labels,
-    unpack,
-)
+from collectors.write_request import decode, decode_labels, unpack
 
 pytestmark = pytest.mark.anyio
 NOW_MS = 1_700_000_000_000

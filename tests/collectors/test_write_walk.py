@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from collectors import remote_write
 from collectors.label_book import LabelBook
+from collectors.push import MalformedRequest, RequestTooLarge
 from collectors.remote_write import RemoteWriteCollector
-from collectors.write_request import MalformedRequest, RequestTooLarge, decode
+from collectors.write_request import decode
 from collectors.write_walk import _walk, walk
 from trimtab.compiled import COMPILED, compiled_allowed, main
 
@@ -194,7 +195,7 @@ def test_a_receiver_gives_the_same_readings_with_and_without_compiled_code(
         for number in range(40)
     ) + block(1, label("__name__", "bad") + sample(float("nan"), NOW_MS) + block(4, b""))
     body = bytes(cramjam.snappy.compress_raw(message))
-    first, second = (collector._reading(collector._decode(body)) for _ in range(2))
+    first, second = (collector._reading_of(collector._decode(body)) for _ in range(2))
     assert first.batch is not None
     assert first.batch == second.batch
     names = [series.name for series in journal.known]

@@ -200,6 +200,20 @@ async def pushed(good: bool) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
+async def pushed_lines(good: bool) -> AsyncIterator[World]:
+    noise = random.Random(GARBAGE_SEED)
+
+    async def act(collector: Any) -> None:
+        body = noise.randbytes(noise.randint(1, 300))
+        headers = {} if good or noise.random() < 0.5 else {"content-encoding": "gzip"}
+        if good:
+            body = b'a,x=1 value=1.5,b=2i,text="no" 1700000000000000000\n'
+        await call(collector.asgi, "POST", body, headers)
+
+    yield World({}, act)
+
+
+@asynccontextmanager
 async def notified(good: bool) -> AsyncIterator[World]:
     noise = random.Random(GARBAGE_SEED)
     created = http(b"{}", "201 Created", "location: /vnflcm/v2/subscriptions/1\r\n")
@@ -226,7 +240,13 @@ async def notified(good: bool) -> AsyncIterator[World]:
         )
 
 
-WORLDS = {"prometheus": scraped, "stamp": probed, "remote_write": pushed, "sol003": notified}
+WORLDS = {
+    "influx": pushed_lines,
+    "prometheus": scraped,
+    "remote_write": pushed,
+    "sol003": notified,
+    "stamp": probed,
+}
 every = pytest.mark.parametrize("kind", sorted(COLLECTORS))
 
 
