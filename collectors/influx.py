@@ -60,14 +60,14 @@ class InfluxCollector(Receiver):
     def refusal(self, scope: Message) -> Reply | None:
         """Return why a request is none for this receiver, None when it is."""
         if path_below(scope) not in WRITE_PATHS:
-            return self.failure(404, "line protocol is received at /api/v2/write")
+            return self.failure(scope, 404, "line protocol is received at /api/v2/write")
         if scope["method"] != "POST":
-            return self.failure(405, "POST only")
+            return self.failure(scope, 405, "POST only")
         if header(scope, "content-encoding") not in ("", "identity", "gzip"):
-            return self.failure(415, "the body may be plain or gzip")
+            return self.failure(scope, 415, "the body may be plain or gzip")
         return None
 
-    def failure(self, status: int, error: Exception | str) -> Reply:
+    def failure(self, scope: Message, status: int, error: Exception | str) -> Reply:
         """Say it in Influx's JSON."""
         document: dict[str, str | int] = {"code": _CODES[status], "message": str(error)}
         if isinstance(error, MalformedLine):
@@ -92,7 +92,7 @@ class InfluxCollector(Receiver):
             Counter(not_numeric=points.not_numeric),
         )
         if not await self.put(sink, self.reading(rows)):
-            return self.failure(503, "the journal can't take it now")
+            return self.failure(scope, 503, "the journal can't take it now")
         return Reply(204)
 
     def _decode(self, body: bytes, packed: bool, reader: LineReader, unit_ns: int) -> Points:

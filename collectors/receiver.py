@@ -143,7 +143,7 @@ class Receiver(ABC):
     async def take(self, scope: Message, receive: AsgiReceive, sink: ReadingSink) -> Reply:
         """Take a request. Raises MalformedRequest, RequestTooLarge and what `read_body` raises."""
 
-    def failure(self, status: int, error: Exception | str) -> Reply:
+    def failure(self, scope: Message, status: int, error: Exception | str) -> Reply:
         """Say in the protocol's way what was wrong; 413, 400 and 503 come this way."""
         return Reply.text(status, str(error))
 
@@ -152,16 +152,16 @@ class Receiver(ABC):
         if refusal is not None:
             return refusal
         if self._sink is None or self._requests >= self._limits.requests_max:
-            return self.failure(503, "not now")
+            return self.failure(scope, 503, "not now")
         self._requests += 1
         try:
             return await self.take(scope, receive, self._sink)
         except (BodyTooLarge, RequestTooLarge) as error:
             self._outlet.remember(GapReason.TOO_LARGE, str(error))
-            return self.failure(413, error)
+            return self.failure(scope, 413, error)
         except (BodyIncomplete, MalformedRequest) as error:
             self._outlet.remember(GapReason.MALFORMED, str(error))
-            return self.failure(400, error)
+            return self.failure(scope, 400, error)
         finally:
             self._requests -= 1
 
@@ -191,8 +191,8 @@ class Receiver(ABC):
         found = self._index.intern(Series.of(name, labels))
         return SERIES_CAP if found is None else found
 
-    def reading(self, rows: Rows) -> Reading:
-        """Turn rows into a reading; counts what is not taken by reason: no finite number, too far ahead, no series."""
+    def screen(self, rows: Rows) -> tuple[npt.NDArray[np.bool_], Counter[str]]:
+        """Return which rows are taken, and why the others are not: no finite number, too far ahead, no series."""
         refused = Counter(rows.refused)
         for code, word in REFUSALS.items():
             refused[word] += int(np.count_nonzero(rows.ids == code))
@@ -204,6 +204,16 @@ class Receiver(ABC):
         ):
             refused[word] += int(np.count_nonzero(taken & bad))
             taken &= ~bad
+        return taken, +refused
+
+    def reading(self, rows: Rows) -> Reading:
+        """Turn rows into a reading, which holds what is taken of them and counts the rest."""
+        return self.reading_of(rows, *self.screen(rows))
+
+    def reading_of(
+        self, rows: Rows, taken: npt.NDArray[np.bool_], refused: Counter[str]
+    ) -> Reading:
+        """Turn screened rows into a reading."""
         stale = rows.stale[taken]
         batch = SampleBatch(
             source=self.source,
@@ -212,4 +222,4 @@ class Receiver(ABC):
             value=np.where(stale, 0.0, rows.value[taken]),
             flags=np.where(stale, SampleFlag.STALE, SampleFlag.NONE).astype(np.uint8),
         )
-        return self._outlet.reading(batch if len(batch) else None, refused=+refused)
+        return self._outlet.reading(batch if len(batch) else None, refused=refused)

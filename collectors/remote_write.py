@@ -92,7 +92,7 @@ class RemoteWriteCollector(Receiver):
         else:
             request = self._decode(body)
         if not await self.put(sink, self._reading_of(request)):
-            return self.failure(503, "the journal can't take it now")
+            return self.failure(scope, 503, "the journal can't take it now")
         return Reply(204)
 
     def _decode(self, body: bytes) -> Decoded:

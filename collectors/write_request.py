@@ -8,27 +8,25 @@ No generated code and no general protobuf runtime: what is asked of the bytes is
 before, only its label bytes are looked at.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from collectors.protobuf import BYTES, FIXED64, VARINT, fields, varint
 from collectors.push import MalformedRequest, RequestTooLarge
 
 NS_PER_MILLISECOND = 1_000_000
 TIME_MS_MAX = (2**63 - 1) // NS_PER_MILLISECOND
 STALE_NAN_BITS = 0x7FF0_0000_0000_0002
-VARINT_BYTES_MAX = 10
 LABELS_REMEMBERED_MAX = 16_384
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LABELS, _SAMPLES, _HISTOGRAMS = 1, 2, 4
 _ZERO = bytes(8)
-_LABEL_TAG = _LABELS << 3 | _BYTES
-_TIME_TAG = 2 << 3 | _VARINT
+_LABEL_TAG = _LABELS << 3 | BYTES
+_TIME_TAG = 2 << 3 | VARINT
 # A sample of 16 bytes, and its value's tag.
-_PLAIN_HEAD = bytes([_SAMPLES << 3 | _BYTES, 16, 1 << 3 | _FIXED64])
+_PLAIN_HEAD = bytes([_SAMPLES << 3 | BYTES, 16, 1 << 3 | FIXED64])
 _PLAIN_BYTES = 18
 
 
@@ -62,7 +60,7 @@ def unpack(body: bytes, bytes_max: int) -> bytes:
     """Undo snappy's block format. Raises MalformedRequest or RequestTooLarge before anything large is made."""
     import cramjam
 
-    declared, _ = _varint(body, 0, len(body))
+    declared, _ = varint(body, 0, len(body))
     if declared > bytes_max:
         raise RequestTooLarge(f"{declared} bytes unpacked, at most {bytes_max} are taken")
     try:
@@ -77,9 +75,9 @@ def unpack(body: bytes, bytes_max: int) -> bytes:
 def decode(message: bytes, samples_max: int) -> WriteRequest:
     """Decode a WriteRequest. Raises MalformedRequest, or RequestTooLarge over `samples_max` samples."""
     columns = _Columns(samples_max)
-    for number, kind, start, end in _fields(message, 0, len(message)):
+    for number, kind, start, end in fields(message, 0, len(message)):
         if number == 1:
-            if kind != _BYTES:
+            if kind != BYTES:
                 raise MalformedRequest("a time series is not a message")
             _time_series(message, start, end, columns)
     bits = np.frombuffer(b"".join(columns.value), dtype="<u8")
@@ -97,7 +95,7 @@ def decode(message: bytes, samples_max: int) -> WriteRequest:
 def decode_labels(key: bytes) -> dict[str, str]:
     """Decode a series' label bytes. Raises MalformedRequest: no name, a label twice, not UTF-8."""
     labels: dict[str, str] = {}
-    for _number, _kind, start, end in _fields(key, 0, len(key)):
+    for _number, _kind, start, end in fields(key, 0, len(key)):
         name, value = _label(key[start:end])
         if name in labels:
             raise MalformedRequest(f"the label {name[:80]} comes twice")
@@ -111,9 +109,9 @@ def decode_labels(key: bytes) -> dict[str, str]:
 def _label(message: bytes) -> tuple[str, str]:
     """Return name and value of a label message. Remembered: most labels of a new series have come with others."""
     parts = {1: "", 2: ""}
-    for number, kind, inner, inner_end in _fields(message, 0, len(message)):
+    for number, kind, inner, inner_end in fields(message, 0, len(message)):
         if number in parts:
-            if kind != _BYTES:
+            if kind != BYTES:
                 raise MalformedRequest("a label is not text")
             try:
                 parts[number] = message[inner:inner_end].decode("utf-8")
@@ -130,8 +128,8 @@ def _time_series(message: bytes, start: int, end: int, columns: _Columns) -> Non
     position = _end_of_labels(message, start, end)
     labels = message[start:position]
     position = _plain_samples(message, position, end, columns)
-    for number, kind, inner, inner_end in _fields(message, position, end):
-        if number in (_LABELS, _SAMPLES, _HISTOGRAMS) and kind != _BYTES:
+    for number, kind, inner, inner_end in fields(message, position, end):
+        if number in (_LABELS, _SAMPLES, _HISTOGRAMS) and kind != BYTES:
             raise MalformedRequest(f"field {number} of a time series is not a message")
         if number == _LABELS:
             labels += message[position:inner_end]
@@ -149,7 +147,7 @@ def _time_series(message: bytes, start: int, end: int, columns: _Columns) -> Non
 def _end_of_labels(message: bytes, position: int, end: int) -> int:
     """Return where the labels end that a series begins with."""
     while position < end and message[position] == _LABEL_TAG:
-        length, inner = _varint(message, position + 1, end)
+        length, inner = varint(message, position + 1, end)
         position = inner + length
     if position > end:
         raise MalformedRequest("a field ends after its message")
@@ -166,7 +164,7 @@ def _plain_samples(message: bytes, position: int, end: int, columns: _Columns) -
         stamp = message[position + 12 : position + _PLAIN_BYTES]
         time_ms = columns.stamps.get(stamp)
         if time_ms is None:
-            time_ms, after = _varint(stamp, 0, len(stamp))
+            time_ms, after = varint(stamp, 0, len(stamp))
             if after != len(stamp) or not 0 < time_ms <= TIME_MS_MAX:
                 break
             columns.stamps[stamp] = time_ms
@@ -178,55 +176,18 @@ def _plain_samples(message: bytes, position: int, end: int, columns: _Columns) -
 
 def _sample(message: bytes, start: int, end: int, columns: _Columns) -> None:
     value, time_ms = _ZERO, 0
-    for number, kind, inner, inner_end in _fields(message, start, end):
+    for number, kind, inner, inner_end in fields(message, start, end):
         if number == 1:
-            if kind != _FIXED64:
+            if kind != FIXED64:
                 raise MalformedRequest("a value is not a double")
             value = message[inner:inner_end]
         elif number == 2:
-            if kind != _VARINT:
+            if kind != VARINT:
                 raise MalformedRequest("a time is not an integer")
-            time_ms, _ = _varint(message, inner, inner_end)
+            time_ms, _ = varint(message, inner, inner_end)
     if time_ms >= 1 << 63:
         time_ms -= 1 << 64
     if not 0 < time_ms <= TIME_MS_MAX:
         raise MalformedRequest(f"an impossible time: {time_ms} ms")
     columns.time_ms.append(time_ms)
     columns.value.append(value)
-
-
-def _fields(message: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (field number, wire type, start, end) of the fields between two offsets."""
-    position = start
-    while position < end:
-        tag, position = _varint(message, position, end)
-        number, kind = tag >> 3, tag & 7
-        if kind == _BYTES:
-            length, inner = _varint(message, position, end)
-            after = inner + length
-        elif kind == _VARINT:
-            inner = position
-            _, after = _varint(message, position, end)
-        elif kind in (_FIXED64, _FIXED32):
-            inner, after = position, position + (8 if kind == _FIXED64 else 4)
-        else:
-            raise MalformedRequest(f"wire type {kind} is none of protobuf 3")
-        if after > end or number == 0:
-            raise MalformedRequest("a field ends after its message")
-        yield number, kind, inner, after
-        position = after
-
-
-def _varint(message: bytes, position: int, end: int) -> tuple[int, int]:
-    """Return a varint and the offset after it."""
-    if position < end and (first := message[position]) < 0x80:
-        return first, position + 1
-    value = 0
-    for shift, offset in enumerate(range(position, min(end, position + VARINT_BYTES_MAX))):
-        byte = message[offset]
-        value |= (byte & 0x7F) << 7 * shift
-        if byte < 0x80:
-            if value >= 1 << 64:
-                break
-            return value, offset + 1
-    raise MalformedRequest("a varint without an end")

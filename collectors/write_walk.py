@@ -12,7 +12,8 @@ import numpy.typing as npt
 from numba import njit, types
 
 from collectors.label_book import LabelBook
-from collectors.write_request import TIME_MS_MAX, VARINT_BYTES_MAX
+from collectors.protobuf import BYTES, FIXED32, FIXED64, VARINT, VARINT_BYTES_MAX
+from collectors.write_request import TIME_MS_MAX
 
 _compiled = njit(cache=True, nogil=True)
 _memcmp: Any = types.ExternalFunction("memcmp", types.int32(types.uintp, types.uintp, types.uintp))
@@ -20,7 +21,6 @@ _SAMPLE_BYTES_MIN = 4
 _SERIES_BYTES_MIN = 2
 _PLAIN_BYTES = 18
 _BAD = -1
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class Walked(NamedTuple):
@@ -86,15 +86,15 @@ def _varint(data: Any, position: Any, end: Any) -> Any:
 @_compiled
 def _after(data: Any, kind: Any, position: Any, end: Any) -> Any:
     """Return where a field's content begins and ends, `_BAD` twice when it does not lie within the bounds."""
-    if kind == _BYTES:
+    if kind == BYTES:
         length, inner = _varint(data, position, end)
         if inner == _BAD or length > np.uint64(end - inner):
             return _BAD, _BAD
         return inner, inner + np.int64(length)
-    if kind == _VARINT:
+    if kind == VARINT:
         _, after = _varint(data, position, end)
         return (position, after) if after != _BAD else (_BAD, _BAD)
-    size = 8 if kind == _FIXED64 else 4 if kind == _FIXED32 else 0
+    size = 8 if kind == FIXED64 else 4 if kind == FIXED32 else 0
     if size == 0 or size > end - position:
         return _BAD, _BAD
     return position, position + size
@@ -155,11 +155,11 @@ def _sample(data: Any, position: Any, end: Any) -> Any:
         if after == _BAD:
             return False, bits, np.int64(0)
         if number == 1:
-            if kind != _FIXED64:
+            if kind != FIXED64:
                 return False, bits, np.int64(0)
             bits = _double(data, inner)
         elif number == 2:
-            if kind != _VARINT:
+            if kind != VARINT:
                 return False, bits, np.int64(0)
             time_ms, _ = _varint(data, inner, after)
         position = after
@@ -176,7 +176,7 @@ def _labels_end(data: Any, position: Any, end: Any) -> Any:
             if position > end:
                 return _BAD
         else:
-            _, position = _after(data, _BYTES, position + 1, end)
+            _, position = _after(data, BYTES, position + 1, end)
             if position == _BAD:
                 return _BAD
     return position
@@ -216,7 +216,7 @@ def _samples(
         if at == _BAD or number <= 1:  # a label behind a sample is not plain
             return False, rows, histograms
         inner, after = _after(data, kind, at, end)
-        if after == _BAD or ((number == 2 or number == 4) and kind != _BYTES):
+        if after == _BAD or ((number == 2 or number == 4) and kind != BYTES):
             return False, rows, histograms
         if number == 2:
             right, raw, stamp = _sample(data, inner, after)
@@ -248,7 +248,7 @@ def _walk(
         position = after
         if tag >> np.uint64(3) != 1:
             continue
-        labels_end = _labels_end(data, begin, after) if kind == _BYTES else _BAD
+        labels_end = _labels_end(data, begin, after) if kind == BYTES else _BAD
         series += 1
         if labels_end == _BAD or series > series_max:
             return False, 0, 0, 0, cursor

@@ -214,6 +214,21 @@ async def pushed_lines(good: bool) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
+async def exported(good: bool) -> AsyncIterator[World]:
+    noise = random.Random(GARBAGE_SEED)
+    point = {"timeUnixNano": "1700000000000000000", "asDouble": 1.5}
+    metric = {"name": "a", "gauge": {"dataPoints": [point]}}
+    request = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}
+
+    async def act(collector: Any) -> None:
+        body = json.dumps(request).encode() if good else noise.randbytes(noise.randint(1, 300))
+        kind = "json" if good or noise.random() < 0.5 else "x-protobuf"
+        await call(collector.asgi, "POST", body, {"content-type": f"application/{kind}"})
+
+    yield World({}, act)
+
+
+@asynccontextmanager
 async def notified(good: bool) -> AsyncIterator[World]:
     noise = random.Random(GARBAGE_SEED)
     created = http(b"{}", "201 Created", "location: /vnflcm/v2/subscriptions/1\r\n")
@@ -242,6 +257,7 @@ async def notified(good: bool) -> AsyncIterator[World]:
 
 WORLDS = {
     "influx": pushed_lines,
+    "otlp": exported,
     "prometheus": scraped,
     "remote_write": pushed,
     "sol003": notified,
