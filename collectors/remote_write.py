@@ -1,4 +1,4 @@
-"""Prometheus remote-write 1.0 receiver: another Prometheus, or an agent, pushes; nothing is acknowledged undurable."""
+"""Prometheus remote-write receiver, 1.0 and 2.0: another Prometheus pushes; nothing is acknowledged undurable."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from collectors.label_book import LabelBook
 from collectors.push import AsgiReceive, Message, header, path_below, read_body
-from collectors.receiver import Receiver, ReceiverSettings, Reply, Rows
+from collectors.receiver import REFUSALS, SKIPPED, Receiver, ReceiverSettings, Reply, Rows
 from collectors.write_request import (
     NS_PER_MILLISECOND,
     STALE_NAN_BITS,
@@ -20,6 +20,8 @@ from collectors.write_request import (
     decode_labels,
     unpack,
 )
+from collectors.write_request_v2 import Key, SymbolRequest, labels_of
+from collectors.write_request_v2 import decode as decode_2
 from trimtab.compiled import compiled_allowed
 from trimtab.ports import Clock, Reading, ReadingSink, SeriesIndex
 
@@ -34,6 +36,10 @@ DECODE_HERE_BYTES_MAX = (
 )
 WRITE_PATHS = ("", "/api/v1/write")
 MEDIA_TYPES = ("", "application/x-protobuf", "application/x-protobuf;proto=prometheus.writerequest")
+MEDIA_TYPE_2 = "application/x-protobuf;proto=io.prometheus.write.v2.request"
+# Of a 2.0 request that is refused in part, the sender is told; that some values are no numbers is no mistake of its.
+_TELLING = frozenset({*REFUSALS.values(), "histogram", "future", "invalid_series"})
+_INVALID_SERIES = -100
 
 
 @dataclass(slots=True)
@@ -54,8 +60,9 @@ class Decoded:
 class RemoteWriteCollector(Receiver):
     """Receive remote-write requests.
 
-    204: durable. 400: malformed, and nothing of it was taken; 413: over a limit; 415: not remote-write 1.0; none of
-    these is worth sending again. 503 with Retry-After: not now, the sender keeps its data. Order and duplicates are
+    204: durable. 400: malformed, and nothing of it was taken; 413: over a limit; 415: not remote-write 1.0 or 2.0; none
+    of these is worth sending again. Of a 2.0 request what is right is taken even then: 400 says what was not, and its
+    headers how much was written. 503 with Retry-After: not now, the sender keeps its data. Order and duplicates are
     passed on as they came. NaN, infinities, native histograms and times over 10 s ahead are counted, not taken;
     Prometheus' staleness markers become STALE rows.
     """
@@ -68,6 +75,7 @@ class RemoteWriteCollector(Receiver):
     def __init__(self, name: str, config: Config, index: SeriesIndex, clock: Clock) -> None:
         super().__init__(name, config, index, clock)
         self._known: dict[bytes, int] = {}
+        self._known_2: dict[Key, int] = {}
         self._book = LabelBook()
         self._walking = threading.Lock()
         self._compiled = compiled_allowed()
@@ -80,13 +88,15 @@ class RemoteWriteCollector(Receiver):
             return Reply.text(405, "POST only")
         if header(scope, "content-encoding") != "snappy":
             return Reply.text(415, "the body must be packed with snappy")
-        if header(scope, "content-type").replace(" ", "") not in MEDIA_TYPES:
-            return Reply.text(415, "only remote-write 1.0 is spoken here")
+        if _media_type(scope) not in (*MEDIA_TYPES, MEDIA_TYPE_2):
+            return Reply.text(415, "only remote-write 1.0 and 2.0 are spoken here")
         return None
 
     async def take(self, scope: Message, receive: AsgiReceive, sink: ReadingSink) -> Reply:
         """Take a request. Raises MalformedRequest, RequestTooLarge and what `read_body` raises."""
         body = await read_body(receive, self._limits.body_bytes_max)
+        if _media_type(scope) == MEDIA_TYPE_2:
+            return await self._take_2(scope, body, sink)
         if len(body) > DECODE_HERE_BYTES_MAX:
             request = await asyncio.to_thread(self._decode, body)
         else:
@@ -94,6 +104,50 @@ class RemoteWriteCollector(Receiver):
         if not await self.put(sink, self._reading_of(request)):
             return self.failure(scope, 503, "the journal can't take it now")
         return Reply(204)
+
+    async def _take_2(self, scope: Message, body: bytes, sink: ReadingSink) -> Reply:
+        if len(body) > DECODE_HERE_BYTES_MAX:
+            request = await asyncio.to_thread(self._decode_2, body)
+        else:
+            request = self._decode_2(body)
+        rows = Rows(
+            self._symbol_ids(request),
+            request.time_ns,
+            request.value,
+            request.stale,
+            Counter(histogram=request.histograms),
+        )
+        rows.refused["invalid_series"] = int(np.count_nonzero(rows.ids == _INVALID_SERIES))
+        taken, refused = self.screen(rows)
+        self.account.other["exemplars_not_taken"] += request.exemplars
+        self.account.other["created_timestamps_not_taken"] += request.created
+        if not await self.put(sink, self.reading_of(rows, taken, refused)):
+            return self.failure(scope, 503, "the journal can't take it now")
+        written = _written(int(np.count_nonzero(taken | (rows.ids == SKIPPED))))
+        told = [f"{word}: {count}" for word, count in sorted(refused.items()) if word in _TELLING]
+        if told:
+            return Reply(400, f"not taken: {', '.join(told)}".encode(), headers=written)
+        return Reply(204, headers=written)
+
+    def _decode_2(self, body: bytes) -> SymbolRequest:
+        message = unpack(body, self._limits.unpacked_bytes_max)
+        return decode_2(message, self._limits.samples_per_request_max)
+
+    def _symbol_ids(self, request: SymbolRequest) -> npt.NDArray[np.int64]:
+        """Return the code of every row."""
+        if len(self._known_2) > KEYS_KEPT_MAX:
+            self._known_2 = {}
+        codes = np.empty(len(request.keys), dtype=np.int64)
+        for place, key in enumerate(request.keys):
+            code = self._known_2.get(key)
+            if code is None:
+                code = self._known_2[key] = self._symbol_code(key)
+            codes[place] = code
+        return codes[request.key]
+
+    def _symbol_code(self, key: Key) -> int:
+        labels = labels_of(key)
+        return _INVALID_SERIES if labels is None else self.resolve(labels.pop("__name__"), labels)
 
     def _decode(self, body: bytes) -> Decoded:
         message = unpack(body, self._limits.unpacked_bytes_max)
@@ -161,3 +215,17 @@ class RemoteWriteCollector(Receiver):
         for key, labels in fresh.items():
             self._known[key] = self.resolve(labels.pop("__name__"), labels)
         return np.array([self._known[key] for key in keys], dtype=np.int64)
+
+
+def _media_type(scope: Message) -> str:
+    return header(scope, "content-type").replace(" ", "")
+
+
+def _written(samples: int) -> tuple[tuple[str, str], ...]:
+    """Return the headers by which a 2.0 sender learns what was written; without them it takes nothing for written."""
+    prefix = "x-prometheus-remote-write"
+    return (
+        (f"{prefix}-samples-written", str(samples)),
+        (f"{prefix}-histograms-written", "0"),
+        (f"{prefix}-exemplars-written", "0"),
+    )

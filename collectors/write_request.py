@@ -46,7 +46,9 @@ class WriteRequest:
 
 
 @dataclass(slots=True)
-class _Columns:
+class Columns:
+    """What is read of a request so far; `rows` makes arrays of it."""
+
     samples_max: int
     keys: list[bytes] = field(default_factory=list)
     key: list[int] = field(default_factory=list)
@@ -54,6 +56,15 @@ class _Columns:
     value: list[bytes] = field(default_factory=list)
     histograms: int = 0
     stamps: dict[bytes, int] = field(default_factory=dict)  # times by their bytes: few differ
+    started: int = 0  # samples that say since when they count
+
+    def rows(
+        self,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """Return time_ns, value and stale of the samples."""
+        bits = np.frombuffer(b"".join(self.value), dtype="<u8")
+        time_ns = np.array(self.time_ms, dtype=np.int64) * NS_PER_MILLISECOND
+        return time_ns, bits.view("<f8").astype(np.float64), bits == STALE_NAN_BITS
 
 
 def unpack(body: bytes, bytes_max: int) -> bytes:
@@ -74,21 +85,14 @@ def unpack(body: bytes, bytes_max: int) -> bytes:
 
 def decode(message: bytes, samples_max: int) -> WriteRequest:
     """Decode a WriteRequest. Raises MalformedRequest, or RequestTooLarge over `samples_max` samples."""
-    columns = _Columns(samples_max)
+    columns = Columns(samples_max)
     for number, kind, start, end in fields(message, 0, len(message)):
         if number == 1:
             if kind != BYTES:
                 raise MalformedRequest("a time series is not a message")
             _time_series(message, start, end, columns)
-    bits = np.frombuffer(b"".join(columns.value), dtype="<u8")
-    value = bits.view("<f8").astype(np.float64)
     return WriteRequest(
-        keys=columns.keys,
-        key=np.array(columns.key, dtype=np.int64),
-        time_ns=np.array(columns.time_ms, dtype=np.int64) * NS_PER_MILLISECOND,
-        value=value,
-        stale=bits == STALE_NAN_BITS,
-        histograms=columns.histograms,
+        columns.keys, np.array(columns.key, dtype=np.int64), *columns.rows(), columns.histograms
     )
 
 
@@ -122,19 +126,19 @@ def _label(message: bytes) -> tuple[str, str]:
     return parts[1], parts[2]
 
 
-def _time_series(message: bytes, start: int, end: int, columns: _Columns) -> None:
+def _time_series(message: bytes, start: int, end: int, columns: Columns) -> None:
     """Take one series. Senders put labels first, then samples of one shape: that is read fast, the rest in general."""
     before = len(columns.time_ms)
     position = _end_of_labels(message, start, end)
     labels = message[start:position]
-    position = _plain_samples(message, position, end, columns)
+    position = plain_samples(message, position, end, columns)
     for number, kind, inner, inner_end in fields(message, position, end):
         if number in (_LABELS, _SAMPLES, _HISTOGRAMS) and kind != BYTES:
             raise MalformedRequest(f"field {number} of a time series is not a message")
         if number == _LABELS:
             labels += message[position:inner_end]
         elif number == _SAMPLES:
-            _sample(message, inner, inner_end, columns)
+            sample(message, inner, inner_end, columns)
         elif number == _HISTOGRAMS:
             columns.histograms += 1
         position = inner_end
@@ -154,7 +158,7 @@ def _end_of_labels(message: bytes, position: int, end: int) -> int:
     return position
 
 
-def _plain_samples(message: bytes, position: int, end: int, columns: _Columns) -> int:
+def plain_samples(message: bytes, position: int, end: int, columns: Columns) -> int:
     """Take samples of 16 bytes: a double, then a time of six varint bytes (1970 + 2 months until the year 2109)."""
     while (
         position + _PLAIN_BYTES <= end
@@ -174,7 +178,8 @@ def _plain_samples(message: bytes, position: int, end: int, columns: _Columns) -
     return position
 
 
-def _sample(message: bytes, start: int, end: int, columns: _Columns) -> None:
+def sample(message: bytes, start: int, end: int, columns: Columns) -> None:
+    """Take a sample of any shape. Raises MalformedRequest."""
     value, time_ms = _ZERO, 0
     for number, kind, inner, inner_end in fields(message, start, end):
         if number == 1:
@@ -185,6 +190,8 @@ def _sample(message: bytes, start: int, end: int, columns: _Columns) -> None:
             if kind != VARINT:
                 raise MalformedRequest("a time is not an integer")
             time_ms, _ = varint(message, inner, inner_end)
+        elif number == 3:
+            columns.started += 1
     if time_ms >= 1 << 63:
         time_ms -= 1 << 64
     if not 0 < time_ms <= TIME_MS_MAX:
