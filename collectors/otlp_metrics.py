@@ -18,6 +18,7 @@ CUMULATIVE = 2
 DEPTH_MAX = 16  # of values within values
 BUCKETS_MAX = 1_000
 NO_RECORDED_VALUE = 1
+UINT32_MAX = 2**32 - 1
 # The kinds of metric by their field's number; what is not taken has a name to be counted by.
 KINDS = {5: "gauge", 7: "sum", 9: "histogram", 10: "exponential_histogram", 11: "summary"}
 _DOUBLE = struct.Struct("<d")
@@ -132,7 +133,10 @@ def _metric(message: bytes, start: int, end: int, budget: Budget) -> Metric:
         elif number == 3:
             found.unit = _text(message, inner, after)
         else:
-            found.kind, found.points = KINDS[number], []
+            # Of a oneof the last counts; the same given again is merged.
+            if found.kind != KINDS[number]:
+                found.kind, found.points = KINDS[number], []
+                found.temporality, found.monotonic = 0, False
             _data(message, inner, after, found, budget)
     return found
 
@@ -146,7 +150,7 @@ def _data(message: bytes, start: int, end: int, metric: Metric, budget: Budget) 
             budget.spend()
             metric.points.append(_point(message, inner, after, metric.kind))
         elif number == 2:
-            metric.temporality, _ = varint(message, inner, after)
+            metric.temporality = varint(message, inner, after)[0] & UINT32_MAX
         else:
             metric.monotonic = varint(message, inner, after)[0] != 0
 
@@ -170,7 +174,7 @@ def _number_point(message: bytes, start: int, end: int) -> Point:
         elif number == 7:
             _attribute(message, inner, after, point.attributes)
         else:
-            point.flags, _ = varint(message, inner, after)
+            point.flags = varint(message, inner, after)[0] & UINT32_MAX
     return point
 
 
@@ -193,7 +197,7 @@ def _histogram_point(message: bytes, start: int, end: int) -> Point:
         elif number == 9:
             _attribute(message, inner, after, point.attributes)
         elif number == 10:
-            point.flags, _ = varint(message, inner, after)
+            point.flags = varint(message, inner, after)[0] & UINT32_MAX
     return point
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collectors.write_walk import Walked
 
 KEYS_KEPT_MAX = 500_000
+REFS_KEPT_MAX = 10_000_000  # of all keys that are kept
 # What is shorter is not worth loading compiled code for.
 WALK_BYTES_MIN = 16_384
 DECODE_HERE_BYTES_MAX = (
@@ -76,6 +77,7 @@ class RemoteWriteCollector(Receiver):
         super().__init__(name, config, index, clock)
         self._known: dict[bytes, int] = {}
         self._known_2: dict[Key, int] = {}
+        self._refs_kept = 0
         self._book = LabelBook()
         self._walking = threading.Lock()
         self._compiled = compiled_allowed()
@@ -135,13 +137,14 @@ class RemoteWriteCollector(Receiver):
 
     def _symbol_ids(self, request: SymbolRequest) -> npt.NDArray[np.int64]:
         """Return the code of every row."""
-        if len(self._known_2) > KEYS_KEPT_MAX:
-            self._known_2 = {}
+        if len(self._known_2) > KEYS_KEPT_MAX or self._refs_kept > REFS_KEPT_MAX:
+            self._known_2, self._refs_kept = {}, 0
         codes = np.empty(len(request.keys), dtype=np.int64)
         for place, key in enumerate(request.keys):
             code = self._known_2.get(key)
             if code is None:
                 code = self._known_2[key] = self._symbol_code(key)
+                self._refs_kept += len(key)
             codes[place] = code
         return codes[request.key]
 

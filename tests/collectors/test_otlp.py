@@ -401,3 +401,18 @@ def test_json_points_with_nonsense_are_refused(point: Any) -> None:
     document = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}
     with pytest.raises(MalformedRequest):
         decode_json(json.dumps(document).encode(), 9)
+
+
+def test_a_kind_given_twice_is_merged_and_another_takes_its_place() -> None:
+    def field(tag: int, content: bytes) -> bytes:
+        return bytes([tag << 3 | 2, len(content)]) + content
+
+    def decoded(*kinds: bytes) -> list[float | None]:
+        metric = field(2, field(2, field(1, b"load") + b"".join(kinds)))
+        (resource,) = decode_protobuf(field(1, metric), 10)
+        return [point.value for point in resource.metrics[0].points]
+
+    one, two = (field(5, Gauge(data_points=[number(v)]).SerializeToString()) for v in (1.0, 2.0))
+    other = field(7, Sum(data_points=[number(3.0)]).SerializeToString())
+    assert decoded(one, two) == [1.0, 2.0]
+    assert decoded(one, other) == [3.0]
