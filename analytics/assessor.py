@@ -15,20 +15,14 @@ from analytics.catalogue import Catalogue, Station
 from analytics.columns import LONG_AGO
 from analytics.kpi import Bools, Floats, Ints
 from analytics.objective import (
-    BREACHED,
-    FULFILLED,
-    STATUS,
-    UNJUDGED,
-    UNKNOWN,
-    Foretold,
     Judged,
 )
 from analytics.order import output_order
 from analytics.recall import recall, reconfigure, remember
 from analytics.series_table import SOURCES_MAX, Counters
+from analytics.verdict import kpis_of, verdicts
 from analytics.windows import ROWS_WAITING_MAX, Closed
 from trimtab.domain.alarm import AlarmState
-from trimtab.domain.assessment import Assessment, FulfilmentStatus
 from trimtab.domain.command import Command, CommandKind, CommandResult
 from trimtab.domain.configuration import Configuration
 from trimtab.domain.identity import content_id
@@ -41,7 +35,6 @@ from trimtab.domain.input import (
     SeriesAdded,
     Tick,
 )
-from trimtab.domain.kpi import Kpi
 from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.samples import SampleBatch, SampleFlag
@@ -79,8 +72,8 @@ class Assessor:
             match item.value:
                 case SampleBatch() as batch:
                     self._await_rows(batch)
-                case Tick(at_ns):
-                    outputs.extend(self._conclude(at_ns))
+                case Tick(at_ns, closing):
+                    outputs.extend(self._conclude(at_ns, closing=closing))
                 case SeriesAdded(series_id, series):
                     self.catalogue.table.add(series_id, series)
                 case Configuration() | InventoryChange() | TrainedModel() as fact:
@@ -128,7 +121,7 @@ class Assessor:
             self.batches.append(batch)
             self.waiting_rows += len(batch)
 
-    def _conclude(self, at_ns: int) -> list[AssessorOutput]:
+    def _conclude(self, at_ns: int, *, closing: bool) -> list[AssessorOutput]:
         self.tick_ns = max(self.tick_ns, at_ns)
         self.catalogue.table.tick_ns = self.tick_ns
         outputs: list[AssessorOutput] = []
@@ -141,9 +134,11 @@ class Assessor:
             else:
                 outputs += self._take_inventory(fact)
         outputs += self._take_rows()
-        outputs += self._close_windows()
-        for slot in self.catalogue.table.worn_out(self.tick_ns, self._linger_ns()):
-            outputs += self.catalogue.release_slot(slot, self.tick_ns)
+        outputs += self._glance()
+        if closing:
+            outputs += self._close_windows()
+            for slot in self.catalogue.table.worn_out(self.tick_ns, self._linger_ns()):
+                outputs += self.catalogue.release_slot(slot, self.tick_ns)
         outputs += self._obey()
         outputs.sort(key=output_order)
         return outputs
@@ -246,7 +241,31 @@ class Assessor:
             slot, time, value, flags = slot[~stale], time[~stale], value[~stale], flags[~stale]
         doubt: Bools = (flags & int(SampleFlag.SUSPECT)) != 0
         for station in self.catalogue.inhabited():
-            self.counters.late += station.lane.take(slot, time, value, doubt, self.tick_ns)
+            taken = station.lane.take(slot, time, value, doubt, self.tick_ns)
+            if taken is not None:
+                self.counters.late += taken.late
+                station.glance.look(taken.rows, taken.instance)
+
+    def _glance(self) -> list[AssessorOutput]:
+        """Tell what single samples breach by themselves; the KPIs' values follow when their windows close."""
+        outputs: list[AssessorOutput] = []
+        breaches = self.catalogue.objects["breaches"]
+        for station in self.catalogue.inhabited():
+            seen = station.glance.take()
+            if seen is None:
+                continue
+            lane, rows = station.lane, len(seen)
+            closed = Closed(
+                seen.instance, seen.time, seen.value, np.ones(rows, np.bool_), np.ones(rows, np.int64),
+                np.zeros(rows, np.bool_),
+            )  # fmt: skip
+            passed_over = self._suspect(closed, lane.key.window_ns)
+            closed = closed.take(~(passed_over | lane.warming(seen.instance, seen.time)))
+            judged = station.goals.glance(closed, breaches)
+            if judged is not None:
+                kpis = kpis_of(station, closed, closed.doubt, len(lane.instances))
+                outputs += verdicts(station, judged, kpis, {}, self.tick_ns)
+        return outputs
 
     def _close_windows(self) -> list[AssessorOutput]:
         """Close what is due in every lane; only then say what is observed, as goals excuse each other."""
@@ -264,7 +283,7 @@ class Assessor:
             limit = lane.due(self.tick_ns, configuration.late_after_ns, newest)
             for closed in lane.close(limit):
                 suspect = self._suspect(closed, lane.key.window_ns)
-                kpis = _kpis(station, closed, suspect, population)
+                kpis = kpis_of(station, closed, suspect, population)
                 outputs.append(kpis)
                 warming = lane.warming(closed.instance, closed.end_ns)
                 size = lane.instances.capacity
@@ -280,7 +299,7 @@ class Assessor:
         for station, closed, judged, kpis in rounds:
             station.goals.observe(judged, closed, self._heard(station, closed), breaches)
             foretold = station.goals.foresee(judged, closed, kpis.suspect)
-            outputs += self._verdicts(station, judged, kpis, foretold)
+            outputs += verdicts(station, judged, kpis, foretold, self.tick_ns)
         return outputs
 
     def _suspect(self, closed: Closed, window_ns: int) -> Bools:
@@ -302,63 +321,6 @@ class Assessor:
                 closed.end_ns[missing],
             )
         return heard
-
-    def _verdicts(
-        self, station: Station, judged: Judged, kpis: KpiBatch, foretold: dict[int, Foretold]
-    ) -> list[AssessorOutput]:
-        changed = (judged.before != judged.observed) & (judged.observed != UNJUDGED)
-        turned = judged.raised | judged.cleared
-        service = station.goals.table["service"][judged.goal] & (judged.observed != UNJUDGED)
-        # That a resource is well from the start on is no news: there may be a million of them.
-        changed &= service | (judged.before != UNJUDGED) | (judged.observed != FULFILLED)
-        outputs: list[AssessorOutput] = []
-        for row in (changed | turned | service).nonzero()[0].tolist():
-            goal, kpi = int(judged.goal[row]), kpis.kpi(int(judged.at[row]))
-            foreseen = foretold.get(row)
-            outputs += self._verdict(station, judged, row, goal, kpi, bool(changed[row]), foreseen)
-        return outputs
-
-    def _verdict(
-        self, station: Station, judged: Judged, row: int, goal: int, kpi: Kpi, changed: bool,
-        foretold: Foretold | None,
-    ) -> list[AssessorOutput]:  # fmt: skip
-        goals = station.goals
-        objective = goals.objectives[goal]
-        serves = bool(goals.table["service"][goal])
-        compliance, budget = (
-            goals.compliance(judged, row, station.lane.key.granularity_ns)
-            if serves
-            else (FulfilmentStatus.INDETERMINATE, None)
-        )
-        observed = int(judged.observed[row])
-        predicted, foreseen = tell.foresight(foretold, station.lane.key.granularity_ns)
-        assessment = Assessment(
-            context=tell.assessment_context(kpi, objective),
-            object_id=kpi.object_id,
-            objective=objective.name,
-            kpi=objective.kpi,
-            end_ns=kpi.end_ns,
-            observed=STATUS[observed],
-            since_ns=int(judged.since[row]),
-            value=kpi.value,
-            bound=float(objective.bound),
-            unit=kpi.unit,
-            compliance=compliance,
-            budget_left_ratio=budget,
-            suspect=kpi.suspect,
-            predicted=predicted,
-            foreseen=foreseen,
-        )
-        outputs: list[AssessorOutput] = [assessment]
-        if judged.raised[row]:
-            goals.alarms[goal] = tell.raise_alarm(kpi, objective, serves, self.tick_ns)
-            outputs.append(goals.alarms[goal])
-        elif judged.cleared[row] and goal in goals.alarms:
-            outputs.append(tell.clear_alarm(goals.alarms.pop(goal), kpi.end_ns))
-        before = int(judged.before[row])
-        if changed and (before != UNJUDGED or observed in (BREACHED, UNKNOWN)):
-            outputs.append(tell.trouble(assessment, objective, goals.alarms.get(goal)))
-        return outputs
 
     def _obey(self) -> list[AssessorOutput]:
         commands, self.commands = self.commands, []
@@ -384,17 +346,3 @@ class Assessor:
                 return [table[key], result]
         reason = f"there is no open alarm {command.subject_id}"
         return [CommandResult(command.id, False, reason, command.at_ns)]
-
-
-def _kpis(station: Station, closed: Closed, suspect: Bools, population: int) -> KpiBatch:
-    lane = station.lane
-    return KpiBatch(
-        tuple(lane.definitions),
-        lane.object_ids[closed.instance],
-        lane.instances["definition"][closed.instance],
-        closed.end_ns,
-        np.where(closed.present, closed.value, np.nan),
-        closed.samples,
-        suspect,
-        population,
-    )

@@ -3,10 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from analytics.alarm import clear_alarm, trouble_ended
 from analytics.anomalies import AnomalyWatch
 from analytics.binding import Binder, kind_of
 from analytics.columns import Column, Columns
+from analytics.glance import Glance, told_by_one
 from analytics.lanes import lane_of
 from analytics.objective import BREACHED, UNKNOWN, Goals
 from analytics.series_table import Beats, SeriesTable
@@ -41,6 +44,7 @@ class Station:
 
     lane: Lane
     goals: Goals
+    glance: Glance
     watch: AnomalyWatch | None = None
 
 
@@ -81,7 +85,9 @@ class Catalogue:
         keys = sorted({lane_key(definition) for definition in self.definitions.values()})
         rule = configuration.anomalies
         self.stations = {
-            key: Station(lane_of(key), Goals(), AnomalyWatch(rule) if rule else None)
+            key: Station(
+                lane_of(key), Goals(), Glance(key.statistic), AnomalyWatch(rule) if rule else None
+            )
             for key in keys
         }
         for key in keys:
@@ -148,7 +154,9 @@ class Catalogue:
                 service = self.services.get(object_id)
                 if service is None and definition.object_kind is ObjectKind.SERVICE:
                     service = Service(object_id, object_id.partition("/")[0], object_id)
-                station.goals.add(object_id, at, number, objective, service)
+                by_one = told_by_one(definition.statistic, objective)
+                station.goals.add(object_id, at, number, objective, service, by_one)
+                station.glance.watch(number, objective)
         return number
 
     def attach(self, slot: int) -> None:
@@ -215,6 +223,7 @@ class Catalogue:
             station.goals.remove(goal)
         if station.watch is not None:
             outputs += station.watch.drop(number, at_ns, why)
+        station.glance.forget(np.array([number]))
         station.lane.remove_instance(number)
         return outputs
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from analytics.columns import NEVER, Column, Columns
+from analytics.columns import FIRST_CAPACITY, NEVER, Column, Columns
 from analytics.forecast.breach import BreachForecaster
 from analytics.kpi import Bools, Floats, Ints
 from analytics.rows import Indices
-from analytics.windows import Closed
+from analytics.windows import Closed, period_starts
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import FulfilmentStatus
 from trimtab.domain.service import Comparator, Service, ServiceLevelObjective
@@ -54,12 +54,14 @@ class Goals:
         self.table = Columns(
             {
                 "instance": Column("i8", 0),
+                "next": Column("i8", 0),
                 "object": Column("i8", 0),
                 "bound": Column("f8", 0.0),
                 "sign": Column("f8", 1.0),
                 "hysteresis": Column("f8", 0.0),
                 "raise_after": Column("i8", 0),
                 "clear_after": Column("i8", 0),
+                "by_one": Column("?", 0),
                 "service": Column("?", 0),
                 "interval": Column("i8", NEVER),
                 "observed": Column("i1", UNJUDGED),
@@ -75,6 +77,8 @@ class Goals:
         self.keys: dict[int, GoalKey] = {}
         self.numbers: dict[GoalKey, int] = {}
         self.alarms: dict[int, Alarm] = {}
+        # The goals of an instance are a chain: its first, then each one's `next`, 0 at the end.
+        self._first = np.zeros(FIRST_CAPACITY, dtype=np.int64)
         self.forecaster = BreachForecaster()
 
     STATE = ("observed", "latched", "since", "pending", "interval_number", "known", "good")
@@ -86,20 +90,26 @@ class Goals:
         instance: int,
         objective: ServiceLevelObjective,
         service: Service | None,
+        by_one: bool = False,
     ) -> int:
-        """Judge an instance by an objective from now on."""
+        """Judge an instance by an objective from now on; `by_one`: a single sample may breach it."""
         goal = self.table.allocate()
         self.keys[goal] = (object_id, objective.name)
         self.numbers[self.keys[goal]] = goal
         self.objectives[goal] = objective
         table = self.table
         table["instance"][goal] = instance
+        if instance >= len(self._first):
+            more = np.zeros(instance + 1, dtype=np.int64)
+            self._first = np.concatenate((self._first, more))
+        table["next"][goal], self._first[instance] = self._first[instance], goal
         table["object"][goal] = object_number
         table["bound"][goal] = objective.bound
         table["sign"][goal] = 1.0 if objective.comparator is Comparator.AT_MOST else -1.0
         table["hysteresis"][goal] = objective.hysteresis
         table["raise_after"][goal] = objective.raise_after_ns
         table["clear_after"][goal] = objective.clear_after_ns
+        table["by_one"][goal] = by_one
         if service is not None:
             table["service"][goal] = True
             table["interval"][goal] = max(1, service.interval_ns)
@@ -111,12 +121,40 @@ class Goals:
         self.alarms.pop(goal, None)
         del self.numbers[self.keys.pop(goal)]
         self.forecaster.forget(np.array([goal]))
+        self._unchain(goal)
         self.table.release(goal)
 
+    def _unchain(self, goal: int) -> None:
+        after, instance = self.table["next"], int(self.table["instance"][goal])
+        at = int(self._first[instance])
+        if at == goal:
+            self._first[instance] = after[goal]
+            return
+        while after[at] != goal:
+            at = int(after[at])
+        after[at] = after[goal]
+
     def of_instance(self, instance: int) -> list[int]:
-        """Return the goals that read an instance."""
-        found: list[int] = np.flatnonzero(self.table["instance"] == instance).tolist()
-        return found
+        """Return the goals that read an instance, in the order of their numbers."""
+        found: list[int] = []
+        goal = int(self._first[instance]) if instance < len(self._first) else 0
+        while goal:
+            found.append(goal)
+            goal = int(self.table["next"][goal])
+        return sorted(found)
+
+    def readers(self, instance: Ints) -> tuple[Indices, Indices]:
+        """Return every goal that reads one of these instances, and the row of the instance that it reads."""
+        at = np.arange(len(instance))
+        goal = np.where(instance < len(self._first), self._first[instance % len(self._first)], 0)
+        goals, rows = [], []
+        while (goal > 0).any():
+            at, goal = at[goal > 0], goal[goal > 0]
+            goals.append(goal)
+            rows.append(at)
+            goal = self.table["next"][goal]
+        none = np.zeros(0, dtype=np.int64)
+        return np.concatenate(goals or [none]), np.concatenate(rows or [none])
 
     def latch(
         self, closed: Closed, warming: Bools, suspect: Bools, breaches: Ints, size: int
@@ -146,6 +184,30 @@ class Goals:
         return Judged(
             goal, at, nothing, nothing, raised, cleared, latched, beyond, since, known, good
         )
+
+    def glance(self, closed: Closed, breaches: Ints) -> Judged | None:
+        """Raise what single samples breach by themselves; `closed` has them as windows that end with them, in order.
+
+        None when nothing turns by them. What already is breached stays as it is.
+        """
+        table = self.table
+        goal, at = self.readers(closed.instance)
+        beyond = table["sign"][goal] * (closed.value[at] - table["bound"][goal])
+        turning = (beyond > 0) & ~table["latched"][goal] & table["by_one"][goal]
+        if not turning.any():
+            return None
+        goal, at, beyond = goal[turning], at[turning], beyond[turning]
+        order = np.lexsort((at, goal))
+        first = order[period_starts(goal[order])]  # of several samples the earliest
+        goal, at, beyond = goal[first], at[first], beyond[first]
+        before, since = table["observed"][goal].astype(np.int64), closed.end_ns[at]
+        yes = np.ones(len(goal), dtype=np.bool_)
+        table["latched"][goal], table["pending"][goal] = True, _NONE
+        table["observed"][goal], table["since"][goal] = BREACHED, since
+        np.add.at(breaches, table["object"][goal], 1)
+        observed = np.full(len(goal), BREACHED, dtype=np.int64)
+        known, good = table["known"][goal], table["good"][goal]
+        return Judged(goal, at, before, observed, yes, ~yes, yes, beyond, since, known, good)
 
     def observe(self, judged: Judged, closed: Closed, heard: Bools, breaches: Ints) -> None:
         """Say what is observed, once all windows of the tick are latched.

@@ -39,6 +39,15 @@ class LaneKey(NamedTuple):
 
 
 @dataclass(slots=True)
+class Taken:
+    """Rows that wait in a lane from now on, with their instances, and how many came after their windows had closed."""
+
+    rows: Rows
+    instance: Ints
+    late: int
+
+
+@dataclass(slots=True)
 class Closed:
     """Windows that close together: `present` False where there is no value."""
 
@@ -48,6 +57,13 @@ class Closed:
     present: Bools
     samples: Ints
     doubt: Bools
+
+    def take(self, chosen: Bools) -> "Closed":
+        """Return the chosen windows."""
+        return Closed(
+            self.instance[chosen], self.end_ns[chosen], self.value[chosen], self.present[chosen],
+            self.samples[chosen], self.doubt[chosen],
+        )  # fmt: skip
 
 
 def ceil_to(time_ns: Any, granularity_ns: int) -> Any:
@@ -193,23 +209,27 @@ class Lane:
         if beat not in beats and (room := np.flatnonzero(beats == 0)).size:
             beats[room[0]] = beat
 
-    def take(self, slot: Ints, time: Ints, value: Floats, doubt: Bools, tick_ns: int) -> int:
-        """Let rows wait for their windows to close; return how many came after theirs had."""
+    def take(
+        self, slot: Ints, time: Ints, value: Floats, doubt: Bools, tick_ns: int
+    ) -> Taken | None:
+        """Let rows wait for their windows to close; None when no KPI reads any."""
         if len(self.feeds) == 0:
-            return 0
+            return None
         known = slot < len(self.feeds_of_slot)
         feeds = self.feeds_of_slot[np.where(known, slot, 0)]
         row, column = np.nonzero(feeds)
         if not len(row):
-            return 0
+            return None
         feed = feeds[row, column]
         rows = Rows(feed, time[row], value[row], doubt[row])
         instance = self.feeds["instance"][feed]
         self._hear(instance, rows.time, tick_ns)
         late = rows.time <= self.instances["next_end"][instance] - self.key.granularity_ns
         lateness = int(np.count_nonzero(late))
-        self.log = self.log.plus(rows.take(~late) if lateness else rows)
-        return lateness
+        if lateness:
+            rows, instance = rows.take(~late), instance[~late]
+        self.log = self.log.plus(rows)
+        return Taken(rows, instance, lateness)
 
     def _hear(self, instance: Ints, time: Ints, tick_ns: int) -> None:
         table, granularity = self.instances, self.key.granularity_ns

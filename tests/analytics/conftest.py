@@ -276,7 +276,13 @@ def feed() -> Feed:
     return Feed()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def new_feed() -> type[Feed]:
+    """Return how to make an assessor with its inputs counted."""
+    return Feed
+
+
+@pytest.fixture(scope="session")
 def configure() -> Callable[..., Configuration]:
     """Return how to make a small configuration."""
     return simple

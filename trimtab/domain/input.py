@@ -31,9 +31,13 @@ class SeriesAdded:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Let time pass: windows close, holds and deadlines run out. Nothing else does that."""
+    """Let time pass: windows close, holds and deadlines run out. Nothing else does that.
+
+    With `closing` False windows stay as they are, and only what single samples tell by themselves is told.
+    """
 
     at_ns: int
+    closing: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from trimtab.drivers.derivation import Derivation
 from trimtab.drivers.execution import ActionLedger, Executor
 from trimtab.drivers.intake import Intake, Offer, settle
 from trimtab.drivers.loop import Loop
-from trimtab.drivers.pace import Pace
+from trimtab.drivers.pace import Depth, Pace
 from trimtab.drivers.training import Trainer
 from trimtab.drivers.turn import Turn, journal_outputs, report_failure, take_turn
 from trimtab.errors import JournalUnwritable
@@ -182,7 +182,7 @@ class LiveDriver:
 
     async def tick(self) -> None:
         """Take one turn; called on cadence. Whoever is cancelled while waiting does not cut the turn short."""
-        turn = asyncio.create_task(self._locked_turn(concluding=True), name="turn")
+        turn = asyncio.create_task(self._locked_turn(Depth.CLOSE), name="turn")
         await asyncio.shield(turn)
 
     async def _on_cadence(self) -> None:
@@ -193,13 +193,13 @@ class LiveDriver:
             if not self._stopping:
                 raise
 
-    async def _locked_turn(self, *, concluding: bool) -> None:
+    async def _locked_turn(self, depth: Depth) -> None:
         async with self._lock:
             if self._stopped:
                 return
             offers = self._intake.drain()
             try:
-                await self._turn(offers, concluding=concluding)
+                await self._turn(offers, depth)
             finally:
                 # Whom no turn has answered by now: a defect must not keep them waiting.
                 settle(offers, False)
@@ -207,7 +207,7 @@ class LiveDriver:
     def _turn_soon(self) -> None:
         """Take a turn now instead of at the next tick; what comes while one is under way shares the next.
 
-        Rows wait for nothing but a sync. What they lead to is told at once, too, as long as that stays cheap; else
+        Rows wait for nothing but a sync. What they tell is looked at at once, too, as long as that stays cheap; else
         they only accumulate until it is, or until the cadence's tick.
         """
         self._pace.arrive()
@@ -217,12 +217,11 @@ class LiveDriver:
         self._soon.add_done_callback(report_failure)
 
     async def _turn_while_waited_for(self) -> None:
-        while (self._intake.offers or self._pace.unconcluded) and not self._stopping:
+        while (self._intake.offers or self._pace.owing) and not self._stopping:
             now_ns = self.clock.monotonic_ns()
-            if self._pace.affordable(now_ns):
-                await self.tick()
-            elif self._intake.offers:
-                await self._locked_turn(concluding=False)
+            if self._intake.offers or self._pace.due(now_ns):
+                turn = self._locked_turn(self._pace.depth(now_ns))
+                await asyncio.shield(asyncio.create_task(turn, name="turn"))
             else:
                 await self._pace.rest(now_ns)
 
@@ -232,9 +231,9 @@ class LiveDriver:
         self._turn_soon()
         return await durable
 
-    async def _turn(self, offers: list[Offer], *, concluding: bool = True) -> None:
+    async def _turn(self, offers: list[Offer], depth: Depth = Depth.CLOSE) -> None:
         if self._owed_turn is not None and not await self._pay(self._owed_turn):
-            self._pace.turned(concluding=True)  # the cadence tries again
+            self._pace.turned(Depth.CLOSE)  # the cadence tries again
             settle(offers, False)
             return
         now = self.clock.now_ns()
@@ -243,12 +242,12 @@ class LiveDriver:
         inputs: list[Input] = [*self._first, *self._owed_series, *self._owed_jumps]
         for offer in offers:
             inputs.extend(offer.inputs)
-        if concluding:
-            inputs.append(Tick(now))
+        if depth > Depth.RECORD:
+            inputs.append(Tick(now, depth is Depth.CLOSE))
         if not inputs:
             return  # a tick that was before this turn took along what it was for
-        self._pace.turned(concluding=concluding)
-        turn = await self._durably(inputs, now, reserve=False)
+        self._pace.turned(depth)
+        turn = await self._durably(inputs, now, depth)
         if turn is not None:
             self._first, self._owed_series, self._owed_jumps = [], [], []
             turn = replace(turn, outputs=(*turn.outputs, *self._notices))
@@ -277,11 +276,13 @@ class LiveDriver:
         if not urgent:
             return None
         results: list[Input] = [value for offer in urgent for value in offer.inputs]
-        turn = await self._durably(results, now, reserve=True)
+        turn = await self._durably(results, now, Depth.RECORD, reserve=True)
         settle(urgent, turn is not None)
         return turn
 
-    async def _durably(self, inputs: list[Input], now: int, *, reserve: bool) -> Turn | None:
+    async def _durably(
+        self, inputs: list[Input], now: int, depth: Depth, *, reserve: bool = False
+    ) -> Turn | None:
         def work() -> tuple[Turn, int]:
             begin = time.thread_time_ns()
             turn = take_turn(
@@ -299,8 +300,7 @@ class LiveDriver:
             # What was journaled may be stepped in half, and what followed from it is lost: say so until a restart.
             self.defect = self.defect or f"a turn failed at {rfc3339(now)}: {error!r}"
             raise
-        if not self._pace.unconcluded:
-            self._pace.concluded(began_ns, spent_ns)
+        self._pace.spent(depth, began_ns, spent_ns)
         if not reserve and not self.writable:
             log.warning("the journal can be written again; the loop resumes")
             self.writable = True

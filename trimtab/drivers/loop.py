@@ -31,6 +31,7 @@ from trimtab.errors import JournalCorrupt
 from trimtab.ports import Machine
 
 SNAPSHOT_FORMAT = 1
+_ROWS = (SampleBatch, SeriesAdded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Loop:
             assessed.extend(assessor.step(segment, now))
         if len(self.assessors) > 1:
             assessed.sort(key=self.machines.output_order)
+        if _tells_nothing(segment, assessed):
+            return [*assessed]
         seq = segment[-1].seq
         incidents = self.correlator.step(_for_correlator(segment, assessed), now)
         decided = self.decider.step(_for_decider(segment, assessed, incidents, seq), now)
@@ -109,6 +112,14 @@ class Loop:
         loop.correlator = machines.restore_correlator(parts[-2])
         loop.decider = machines.restore_decider(parts[-1])
         return loop
+
+
+def _tells_nothing(segment: Sequence[Numbered[Input]], assessed: Sequence[AssessorOutput]) -> bool:
+    """Return whether only rows came, and a glance at them saw nothing: deadlines wait for the next full tick."""
+    return not assessed and all(
+        isinstance(item.value, _ROWS) or (isinstance(item.value, Tick) and not item.value.closing)
+        for item in segment
+    )
 
 
 def _for_correlator(
@@ -137,7 +148,7 @@ def _for_decider(
     for item in segment:
         if isinstance(item.value, Tick):
             ticks.append(Numbered(item.seq, item.value))
-        elif not isinstance(item.value, (SampleBatch, SeriesAdded, ClockJump, TrainedModel)):
+        elif not isinstance(item.value, (*_ROWS, ClockJump, TrainedModel)):
             told.append(Numbered(item.seq, item.value))
     told += [
         Numbered(seq, value) for value in assessed if not isinstance(value, (Notice, CommandResult))

@@ -64,7 +64,7 @@ def test_a_batch_of_another_length_is_refused(arbitrary: Arbitrary, data: st.Dat
 
 def test_the_bytes_are_fixed() -> None:
     # Journals of earlier versions hold these bytes: a change here is a new format.
-    assert codec.encode(Tick(5)) == b'{"@type":"Tick","at_ns":5}'
+    assert codec.encode(Tick(5)) == b'{"@type":"Tick","at_ns":5,"closing":true}'
     assert codec.encode(KPI) == (
         b'{"@type":"Kpi","context":{"@type":"Context","id":"kpi-1","parent_id":null},"end_ns":10,'
         b'"name":"delay","object_id":"acme/service/vpn","samples":3,"suspect":false,'

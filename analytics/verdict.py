@@ -1,0 +1,95 @@
+"""Verdicts: from judged windows to assessments, troubles and alarms."""
+
+import numpy as np
+
+from analytics import alarm as tell
+from analytics.catalogue import Station
+from analytics.kpi import Bools
+from analytics.objective import BREACHED, FULFILLED, STATUS, UNJUDGED, UNKNOWN, Foretold, Judged
+from analytics.windows import Closed
+from trimtab.domain.assessment import Assessment, FulfilmentStatus
+from trimtab.domain.input import AssessorOutput
+from trimtab.domain.kpi import Kpi
+from trimtab.domain.kpi_batch import KpiBatch
+
+
+def kpis_of(station: Station, closed: Closed, suspect: Bools, population: int) -> KpiBatch:
+    """Return the KPIs that windows of a station are; `population` counts those of all stations."""
+    lane = station.lane
+    return KpiBatch(
+        tuple(lane.definitions),
+        lane.object_ids[closed.instance],
+        lane.instances["definition"][closed.instance],
+        closed.end_ns,
+        np.where(closed.present, closed.value, np.nan),
+        closed.samples,
+        suspect,
+        population,
+    )
+
+
+def verdicts(
+    station: Station,
+    judged: Judged,
+    kpis: KpiBatch,
+    foretold: dict[int, Foretold],
+    tick_ns: int,
+) -> list[AssessorOutput]:
+    """Return what is to be told of judged windows: every one of a service, and of resources where something changed.
+
+    `foretold` is by row of `judged`; alarms that begin and end are kept in the station's goals.
+    """
+    changed = (judged.before != judged.observed) & (judged.observed != UNJUDGED)
+    turned = judged.raised | judged.cleared
+    service = station.goals.table["service"][judged.goal] & (judged.observed != UNJUDGED)
+    # That a resource is well from the start on is no news: there may be a million of them.
+    changed &= service | (judged.before != UNJUDGED) | (judged.observed != FULFILLED)
+    outputs: list[AssessorOutput] = []
+    for row in (changed | turned | service).nonzero()[0].tolist():
+        goal, kpi = int(judged.goal[row]), kpis.kpi(int(judged.at[row]))
+        foreseen = foretold.get(row)
+        outputs += _verdict(station, judged, row, goal, kpi, bool(changed[row]), foreseen, tick_ns)
+    return outputs
+
+
+def _verdict(
+    station: Station, judged: Judged, row: int, goal: int, kpi: Kpi, changed: bool,
+    foretold: Foretold | None, tick_ns: int,
+) -> list[AssessorOutput]:  # fmt: skip
+    goals = station.goals
+    objective = goals.objectives[goal]
+    serves = bool(goals.table["service"][goal])
+    compliance, budget = (
+        goals.compliance(judged, row, station.lane.key.granularity_ns)
+        if serves
+        else (FulfilmentStatus.INDETERMINATE, None)
+    )
+    observed = int(judged.observed[row])
+    predicted, foreseen = tell.foresight(foretold, station.lane.key.granularity_ns)
+    assessment = Assessment(
+        context=tell.assessment_context(kpi, objective),
+        object_id=kpi.object_id,
+        objective=objective.name,
+        kpi=objective.kpi,
+        end_ns=kpi.end_ns,
+        observed=STATUS[observed],
+        since_ns=int(judged.since[row]),
+        value=kpi.value,
+        bound=float(objective.bound),
+        unit=kpi.unit,
+        compliance=compliance,
+        budget_left_ratio=budget,
+        suspect=kpi.suspect,
+        predicted=predicted,
+        foreseen=foreseen,
+    )
+    outputs: list[AssessorOutput] = [assessment]
+    if judged.raised[row]:
+        goals.alarms[goal] = tell.raise_alarm(kpi, objective, serves, tick_ns)
+        outputs.append(goals.alarms[goal])
+    elif judged.cleared[row] and goal in goals.alarms:
+        outputs.append(tell.clear_alarm(goals.alarms.pop(goal), kpi.end_ns))
+    before = int(judged.before[row])
+    if changed and (before != UNJUDGED or observed in (BREACHED, UNKNOWN)):
+        outputs.append(tell.trouble(assessment, objective, goals.alarms.get(goal)))
+    return outputs
