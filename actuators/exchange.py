@@ -185,7 +185,7 @@ class Exchange:
     async def _once(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
     ) -> Reply:
-        client = self._client or self._open()
+        client = self._client or await self._open(url)
         async with client.stream(method, url, headers=dict(headers), content=content) as response:
             chunks = []
             size = 0
@@ -197,23 +197,23 @@ class Exchange:
             lower = {name.lower(): value for name, value in response.headers.items()}
             return Reply(response.status_code, lower, b"".join(chunks), url)
 
-    def _open(self) -> httpx2.AsyncClient:
-        try:
-            context: ssl.SSLContext | bool = (
-                ssl.create_default_context(cafile=self._config.ca_file)
-                if self._config.ca_file
-                else True
-            )
-        except OSError as error:
-            raise NotSent(f"ca_file {self._config.ca_file} can't be read: {error}") from error
+    async def _open(self, url: str) -> httpx2.AsyncClient:
+        verify = await asyncio.to_thread(self._trust) if url.startswith("https:") else False
         self._client = httpx2.AsyncClient(
-            verify=context,
+            verify=verify,
             timeout=self._config.timeout_seconds,
             limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=0),
             follow_redirects=False,
             trust_env=False,
         )
         return self._client
+
+    def _trust(self) -> ssl.SSLContext:
+        """Return whom to trust; reading all of a system's certificates takes a while."""
+        try:
+            return ssl.create_default_context(cafile=self._config.ca_file)
+        except OSError as error:
+            raise NotSent(f"ca_file {self._config.ca_file} can't be read: {error}") from error
 
     async def close(self) -> None:
         """Let go of connections."""

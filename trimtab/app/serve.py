@@ -21,6 +21,8 @@ LAB_PROFILE = "lab"
 SERVER_STOP_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 75  # longer than the minute at which many senders push
 SERVER_TICK_SECONDS = 1.0  # for the Date header
+# So long the loop may wait for a thread that derives or decodes to give the interpreter up; Python's own is 5 ms.
+SWITCH_SECONDS = 0.0005
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -31,6 +33,7 @@ async def serve(path: Path, stop: asyncio.Event, *, lab: bool) -> int:
     )
     for chatty in ("apscheduler", "httpx2", "httpcore2", "httpx", "keystoneauth", "openstack"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    sys.setswitchinterval(SWITCH_SECONDS)
     settings = load_settings(path)
     if settings.profile == LAB_PROFILE and not lab:
         raise TrimtabError(

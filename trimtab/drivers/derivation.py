@@ -14,6 +14,7 @@ log = logging.getLogger("trimtab.derivation")
 TURNS_WAITING_MAX = 2_000
 RETRY_SECONDS = 1.0
 GATHER_SECONDS = 0.25  # turns in which nothing changed may wait so long for each other
+LET_PASS_SECONDS = 0.01  # what follows from a turn in the world goes first: both need the interpreter
 
 
 @dataclass(slots=True)
@@ -67,6 +68,8 @@ class Derivation:
                 await self._said.wait()
         except TimeoutError:
             pass  # nothing was said meanwhile
+        else:
+            await asyncio.sleep(LET_PASS_SECONDS)
         self._said.clear()
         while not self._waiting.empty():
             turns.append(self._waiting.get_nowait())

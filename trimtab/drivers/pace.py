@@ -8,7 +8,7 @@ from trimtab.domain.time import seconds_from_ns
 
 # Rows are journaled as they come. Looking at what each tells by itself, and closing windows before the cadence does, may
 # take these shares of one core.
-GLANCING_SHARE_MAX = 0.05
+GLANCING_SHARE_MAX = 0.2
 CLOSING_SHARE_MAX = 0.01
 
 
