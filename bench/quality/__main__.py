@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from analytics.detectors.kpi_anomaly_compiled import warm
-from bench.quality import alarms, warnings
+from bench.quality import alarms, causes, warnings
 from bench.quality.layouts import LAYOUTS, recordings
 from bench.quality.part import Part, Said, Scores
 from bench.quality.recording import Recording
@@ -16,6 +16,7 @@ from bench.quality.report import as_json, as_table
 # In this order: a later part may go by what an earlier one said.
 PARTS: dict[str, Part] = {
     "alarms": Part(alarms.say, alarms.score_alarms),
+    "causes": Part(causes.say, causes.score),
     "warnings": Part(warnings.say, warnings.score),
 }
 
