@@ -137,8 +137,8 @@ class Assessor:
         outputs += self._glance()
         if closing:
             outputs += self._close_windows()
-            for slot in self.catalogue.table.worn_out(self.tick_ns, self._linger_ns()):
-                outputs += self.catalogue.release_slot(slot, self.tick_ns)
+            worn = self.catalogue.table.worn_out(self.tick_ns, self._linger_ns())
+            outputs += self.catalogue.release_slots(worn, self.tick_ns)
         outputs += self._obey()
         outputs.sort(key=output_order)
         return outputs

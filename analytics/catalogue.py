@@ -1,5 +1,6 @@
 """The catalogue: which KPIs and objectives exist for which objects, as the configuration and the inventory say."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ from trimtab.domain.trained_model import TrainedModel
 from trimtab.series import shard_of
 
 REMOVED_REMEMBERED_MAX = 100_000
+# Of each object: how many of its goals are latched, and how many KPIs it has.
+_OBJECT_COLUMNS = {"breaches": Column("i8", 0), "instances": Column("i4", 0)}
 
 
 def usable(definition: KpiDefinition) -> bool:
@@ -59,7 +62,7 @@ class Catalogue:
     stations: dict[LaneKey, Station] = field(default_factory=dict)
     beats: Beats = field(default_factory=Beats)
     table: SeriesTable = field(init=False)
-    objects: Columns = field(default_factory=lambda: Columns({"breaches": Column("i8", 0)}))
+    objects: Columns = field(default_factory=lambda: Columns(_OBJECT_COLUMNS))
     object_numbers: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     definitions: dict[tuple[ObjectKind, str], KpiDefinition] = field(default_factory=dict)
@@ -149,6 +152,7 @@ class Catalogue:
             return number
         at = self.object_number(object_id)
         number = station.lane.add_instance(object_id, at, definition)
+        self.objects["instances"][at] += 1
         for objective in self.objectives_of(object_id, definition.object_kind):
             if objective.kpi == definition.name:
                 service = self.services.get(object_id)
@@ -175,7 +179,7 @@ class Catalogue:
             order = series_id * 2 + reader.role
             if not any(
                 lane.feeds["instance"][feed] == number and lane.feeds["order"][feed] == order
-                for feed in lane.feed_lists.get(slot, ())
+                for feed in lane.feeds.at(slot)
             ):
                 opened_ns = int(self.table.slots["opened"][slot])
                 lane.add_feed(number, slot, series_id, reader.role, opened_ns)
@@ -187,67 +191,83 @@ class Catalogue:
         self.table.slots["source"][slot] = source
         self.table.slots["beat"][slot] = beat
         for station in self.stations.values():
-            for feed in station.lane.feed_lists.get(slot, ()):
+            for feed in station.lane.feeds.at(slot):
                 station.lane.add_source(int(station.lane.feeds["instance"][feed]), beat)
 
-    def release_slot(self, slot: int, at_ns: int) -> list[AssessorOutput]:
-        """Give a slot back, and what only it fed."""
-        object_id = self.table.object_of[slot]
+    def release_slots(self, slots: list[int], at_ns: int) -> list[AssessorOutput]:
+        """Give slots back, and what only they fed."""
         outputs: list[AssessorOutput] = []
+        if not slots:
+            return outputs
+        numbers = np.array(slots, dtype=np.int64)
         for station in self.stations.values():
             lane = station.lane
-            for feed in list(lane.feed_lists.get(slot, ())):
-                number = int(lane.feeds["instance"][feed])
-                lane.remove_feed(feed)
-                if not (lane.feeds["instance"] == number).any() and not self._kept(
-                    station, number, object_id
-                ):
-                    outputs += self._drop(station, number, at_ns, "nothing is heard of it any more")
-        self.table.close(slot)
+            starved = lane.remove_feeds(lane.feeds.of_slots(numbers)[1])
+            gone = [number for number in starved.tolist() if not self._kept(station, number)]
+            outputs += self._drop(station, gone, at_ns, "nothing is heard of it any more")
+        objects = {self.table.object_of[slot] for slot in slots}
+        for slot in slots:
+            self.table.close(slot)
+        for object_id in sorted(objects - self.table.alive.keys()):
+            self._forget(object_id)
         return outputs
 
-    def _kept(self, station: Station, number: int, object_id: str) -> bool:
+    def _forget(self, object_id: str) -> None:
+        """Let go of the numbers of an object that is nowhere declared and that nothing speaks of."""
+        number = self.object_numbers.get(object_id)
+        declared = object_id in self.topology.objects or object_id in self.services
+        if number is None or declared or self.objects["instances"][number]:
+            return
+        self.beats.forget(object_id, self.sources)
+        self.objects.release(self.object_numbers.pop(object_id))
+
+    def _kept(self, station: Station, number: int) -> bool:
         goals = station.goals.of_instance(number)
         if any(goal in station.goals.alarms for goal in goals):
             return True
+        object_id = station.lane.keys[number][0]
         return bool(goals) and (object_id in self.topology.objects or object_id in self.services)
 
-    def _drop(self, station: Station, number: int, at_ns: int, why: str) -> list[AssessorOutput]:
+    def _drop(
+        self, station: Station, numbers: list[int], at_ns: int, why: str
+    ) -> list[AssessorOutput]:
         outputs: list[AssessorOutput] = []
-        for goal in station.goals.of_instance(number):
-            outputs += end_goal(station.goals, goal, at_ns, why)
-            breaches = self.objects["breaches"]
-            breaches[station.goals.table["object"][goal]] -= int(
-                station.goals.table["latched"][goal]
-            )
-            station.goals.remove(goal)
-        if station.watch is not None:
-            outputs += station.watch.drop(number, at_ns, why)
-        station.glance.forget(np.array([number]))
-        station.lane.remove_instance(number)
+        breaches = self.objects["breaches"]
+        for number in numbers:
+            for goal in station.goals.of_instance(number):
+                outputs += end_goal(station.goals, goal, at_ns, why)
+                breaches[station.goals.table["object"][goal]] -= int(
+                    station.goals.table["latched"][goal]
+                )
+                station.goals.remove(goal)
+            if station.watch is not None:
+                outputs += station.watch.drop(number, at_ns, why)
+        if numbers:
+            gone = np.array(numbers, dtype=np.int64)
+            station.glance.forget(gone)
+            np.subtract.at(self.objects["instances"], station.lane.instances["object"][gone], 1)
+            station.lane.remove_instances(gone)
         return outputs
 
-    def remove_object(self, object_id: str, at_ns: int) -> list[AssessorOutput]:
-        """Forget an object: its troubles end, its alarms clear, rows that still arrive for it lead to nothing."""
-        if not self.owns(object_id):
-            return []
-        self.removed[object_id] = at_ns
+    def remove_objects(self, object_ids: Iterable[str], at_ns: int) -> list[AssessorOutput]:
+        """Forget objects: their troubles end, their alarms clear, rows that still arrive for them lead to nothing."""
+        why = "the object was removed from the inventory"
+        outputs: list[AssessorOutput] = []
+        owned = [object_id for object_id in object_ids if self.owns(object_id)]
+        for object_id in owned:
+            self.removed[object_id] = at_ns
         while len(self.removed) > REMOVED_REMEMBERED_MAX:
             del self.removed[next(iter(self.removed))]
-        if object_id not in self.object_numbers:
-            return []
-        outputs: list[AssessorOutput] = []
-        for station in self.stations.values():
-            for key, number in sorted(station.lane.numbers.items()):
-                if key[0] == object_id:
-                    outputs += self._drop(
-                        station, number, at_ns, "the object was removed from the inventory"
-                    )
-        for slot in sorted(self.table.alive.get(object_id, ())):
-            self.table.close(slot)
-        outputs += self.together.drop(object_id, at_ns, "the object was removed from the inventory")
-        self.beats.forget(object_id)
-        self.objects.release(self.object_numbers.pop(object_id))
+        known = {object_id for object_id in owned if object_id in self.object_numbers}
+        for station in self.stations.values() if known else ():
+            gone = sorted(key for key in station.lane.numbers if key[0] in known)
+            outputs += self._drop(station, [station.lane.numbers[key] for key in gone], at_ns, why)
+        for object_id in sorted(known):
+            for slot in sorted(self.table.alive.get(object_id, ())):
+                self.table.close(slot)
+            outputs += self.together.drop(object_id, at_ns, why)
+            self.beats.forget(object_id, self.sources)
+            self.objects.release(self.object_numbers.pop(object_id))
         return outputs
 
     def take_inventory(
@@ -258,8 +278,7 @@ class Catalogue:
         for item in change.objects:
             self.removed.pop(item.id, None)
         outputs: list[AssessorOutput] = []
-        for object_id in change.removed_object_ids:
-            outputs += self.remove_object(object_id, at_ns)
+        outputs += self.remove_objects(change.removed_object_ids, at_ns)
         for item in change.objects:
             if item.id in self.topology.objects:
                 self.expect(item.id, at_ns)

@@ -64,6 +64,13 @@ class Columns:
             self.arrays[name][row] = column.fill
         heapq.heappush(self.free, row)
 
+    def release_many(self, rows: npt.NDArray[Any]) -> None:
+        """Give some rows back."""
+        for name, column in self.columns.items():
+            self.arrays[name][rows] = column.fill
+        for row in rows.tolist():
+            heapq.heappush(self.free, row)
+
     def export(self, rows: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
         """Return copies of the chosen rows, in that order."""
         chosen = np.array(rows, dtype=np.int64)

@@ -2,8 +2,8 @@
 
 A shift is the median after a change less the median right before, in units of the KPI's own unrest: the spread
 (quartiles apart) of its values around their running median, plus 5 % of where it stood. So a flat KPI that moves a
-little does not outdo a noisy one that fell to nothing; one that is measured no more fell as far. What falls weighs twice
-what rises, where nobody says which of the two is bad: traffic that a dead node no longer carries rises elsewhere.
+little does not outdo a noisy one that fell to nothing; one that is measured no more fell as far. What falls weighs
+twice what rises, where nobody says which of the two is bad: traffic that a dead node no longer carries rises elsewhere.
 """
 
 from collections.abc import Mapping

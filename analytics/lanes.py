@@ -136,9 +136,9 @@ class SampleLane(Lane):
             present[groups] = True
         return found[closing], present[closing]
 
-    def _drop_rows(self, feed: int) -> None:
-        super()._drop_rows(feed)
-        self.kept = self.kept.take(self.kept.feed != feed)
+    def _drop_rows(self, gone: Bools) -> None:
+        super()._drop_rows(gone)
+        self.kept = self.kept.take(~gone[self.kept.feed])
 
     def extra_state(self, instances: dict[int, int], feeds: dict[int, int]) -> dict[str, Any]:
         """Return the kept rows."""
@@ -164,10 +164,7 @@ class CounterLane(Lane):
 
     def _feeds_of(self, closing: Indices) -> Indices:
         """Return the feeds of instances in an order that does not depend on who was numbered first."""
-        mask = np.zeros(self.instances.capacity, dtype=np.bool_)
-        mask[closing] = True
-        mask[0] = False
-        feeds = np.flatnonzero(mask[self.feeds["instance"]])
+        feeds = self.feeds.of_instances(closing)
         table = self.feeds
         order = np.lexsort(
             (table["opened"][feeds], table["order"][feeds], table["instance"][feeds])
@@ -263,10 +260,11 @@ class AvailabilityLane(Lane):
         present = np.array([share is not None for share in shares], dtype=np.bool_)
         return np.array([share or 0.0 for share in shares]), present
 
-    def remove_instance(self, number: int) -> None:
-        """Forget one (object, KPI) and its slots."""
-        self.tracks.pop(number, None)
-        super().remove_instance(number)
+    def remove_instances(self, numbers: Ints) -> None:
+        """Forget some (object, KPI) and their slots."""
+        for number in numbers.tolist():
+            self.tracks.pop(number, None)
+        super().remove_instances(numbers)
 
     def extra_state(self, instances: dict[int, int], feeds: dict[int, int]) -> dict[str, Any]:
         """Return the slots' state by instance."""

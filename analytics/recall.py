@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SNAPSHOT_FORMAT = 1
 AssessorT = TypeVar("AssessorT", bound="Assessor")
 Numbers = dict[int, int]
-_REBUILT = ("object", "beats", "definition")  # columns that name rows of other tables
+_REBUILT = ("object", "beats", "definition", "fed")  # columns that name rows of other tables
 
 
 def remember(assessor: "Assessor") -> bytes:
@@ -104,7 +104,7 @@ def reconfigure(
             InventoryChange("configuration", at_ns, removed_object_ids=tuple(gone))
         )
         for object_id in gone:
-            outputs += catalogue.remove_object(object_id, at_ns)
+            outputs += catalogue.remove_objects([object_id], at_ns)
             catalogue.removed.pop(object_id, None)
     state, old = export(catalogue), list(catalogue.stations.values())
     known = catalogue.table.series
@@ -189,7 +189,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Numbers, beats: Numbers) 
     instances = {number: at for at, number in enumerate(order, start=1)}
     table = lane.feeds
     feeds = sorted(
-        (feed for own in lane.feed_lists.values() for feed in own),
+        table.alive().tolist(),
         key=lambda feed: (
             instances[int(table["instance"][feed])],
             slots[int(table["slot"][feed])],
@@ -199,7 +199,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Numbers, beats: Numbers) 
     feed_numbers = {feed: at for at, feed in enumerate(feeds, start=1)}
     instance_table = lane.instances.export(order)
     instance_table["beats"] = np.sort(_translate(instance_table["beats"], beats), axis=1)
-    del instance_table["object"], instance_table["definition"]
+    del instance_table["object"], instance_table["definition"], instance_table["fed"]
     feed_table = table.export(feeds)
     feed_table["instance"] = _translate(feed_table["instance"], instances)
     feed_table["slot"] = _translate(feed_table["slot"], slots)

@@ -3,7 +3,7 @@
 A slot is one series as part of one object. A series that ends, or is silent for long, gives its slot back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -199,10 +199,13 @@ class Beats:
             self.numbers[key], self.keys[beat] = beat, key
         return self.numbers[key]
 
-    def forget(self, object_id: str) -> None:
-        """Drop what is known of an object."""
-        for beat in [beat for beat, key in self.keys.items() if key[1] == object_id]:
-            del self.numbers[self.keys.pop(beat)]
+    def forget(self, object_id: str, sources: Iterable[str]) -> None:
+        """Drop what any of the sources told of an object."""
+        for source in sources:
+            beat = self.numbers.pop((source, object_id), 0)
+            if not beat:
+                continue
+            del self.keys[beat]
             self.table.release(beat)
             for ring in self.heard.values():
                 if beat < len(ring):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.columns import FIRST_CAPACITY, LONG_AGO, NEVER, Column, Columns
+from analytics.feeds import Feeds
 from analytics.kpi import Bools, Floats, Ints
 from analytics.rows import Indices, Rows
 from trimtab.domain.kpi import KpiDefinition, Statistic
@@ -83,6 +84,7 @@ class Lane:
                 "first": Column("i8", 0),
                 "fresh": Column("?", 0),
                 "heard": Column("?", 0),
+                "fed": Column("i4", 0),
                 "object": Column("i8", 0),
                 "definition": Column("i2", 0),
                 "samples_min": Column("i8", 1),
@@ -94,22 +96,12 @@ class Lane:
                 **self._instance_columns(),
             }
         )
-        self.feeds = Columns(
-            {
-                "instance": Column("i8", 0),
-                "slot": Column("i8", 0),
-                "order": Column("i8", 0),
-                "opened": Column("i8", 0),
-                **self._feed_columns(),
-            }
-        )
+        self.feeds = Feeds(self._feed_columns())
         self.definitions: list[KpiDefinition] = []
         self.places: dict[tuple[ObjectKind, str], int] = {}  # of the definitions
         self.keys: dict[int, InstanceKey] = {}
         self.object_ids = np.full(FIRST_CAPACITY, "", dtype=np.object_)
         self.numbers: dict[InstanceKey, int] = {}
-        self.feeds_of_slot = np.zeros((16, 1), dtype=np.int64)
-        self.feed_lists: dict[int, list[int]] = {}
         self.log = Rows.none()
         self.skipped = 0
 
@@ -157,51 +149,41 @@ class Lane:
             self.instances["next_end"][number] = ceil_to(at_ns, self.key.granularity_ns)
             self.instances["first"][number] = at_ns
 
-    def remove_instance(self, number: int) -> None:
-        """Forget one (object, KPI), its feeds and their rows."""
-        gone = np.flatnonzero(self.feeds["instance"] == number) if number else np.zeros(0, np.intp)
-        for feed in gone.tolist():
-            self.remove_feed(feed)
-        self.object_ids[number] = ""
-        del self.numbers[self.keys.pop(number)]
-        self.instances.release(number)
+    def remove_instances(self, numbers: Ints) -> None:
+        """Forget some (object, KPI), their feeds and their rows."""
+        if (self.instances["fed"][numbers] > 0).any():
+            self.remove_feeds(self.feeds.of_instances(numbers))
+        for number in numbers.tolist():
+            self.object_ids[number] = ""
+            del self.numbers[self.keys.pop(number)]
+        self.instances.release_many(numbers)
 
     def add_feed(
         self, number: int, slot: int, series_id: int, role: int, opened_ns: int = 0
     ) -> int:
         """Let a slot feed an instance; `role` 1 is the divisor's side of a ratio."""
-        feed = self.feeds.allocate()
-        self.feeds["instance"][feed] = number
-        self.feeds["slot"][feed] = slot
-        self.feeds["order"][feed] = series_id * 2 + role
-        self.feeds["opened"][feed] = opened_ns
-        self.feed_lists.setdefault(slot, []).append(feed)
-        self._tabulate(slot)
-        return feed
+        self.instances["fed"][number] += 1
+        return self.feeds.add(number, slot, series_id * 2 + role, opened_ns)
 
-    def remove_feed(self, feed: int) -> None:
-        """Forget a feed and the rows that came through it."""
-        slot = int(self.feeds["slot"][feed])
-        self.feed_lists[slot].remove(feed)
-        self._tabulate(slot)
-        if not self.feed_lists[slot]:
-            del self.feed_lists[slot]
-        self._drop_rows(feed)
-        self.feeds.release(feed)
+    def remove_feeds(self, feeds: Indices) -> Ints:
+        """Forget feeds and the rows that came through them; return the instances that nothing feeds any more."""
+        if not len(feeds):
+            return np.zeros(0, dtype=np.int64)
+        gone = np.zeros(self.feeds.capacity, dtype=np.bool_)
+        gone[feeds] = True
+        self._drop_rows(gone)
+        instances = self.feeds["instance"][feeds]
+        np.subtract.at(self.instances["fed"], instances, 1)
+        self.feeds.remove(feeds)
+        touched = np.unique(instances)
+        starved: Ints = touched[self.instances["fed"][touched] == 0]
+        return starved
 
-    def _drop_rows(self, feed: int) -> None:
-        if (self.log.feed == feed).any():
-            self.log = self.log.take(self.log.feed != feed)
-
-    def _tabulate(self, slot: int) -> None:
-        feeds = self.feed_lists[slot]
-        rows, width = self.feeds_of_slot.shape
-        if slot >= rows or len(feeds) > width:
-            grown = np.zeros((max(rows, 2 * slot), max(width, len(feeds))), dtype=np.int64)
-            grown[:rows, :width] = self.feeds_of_slot
-            self.feeds_of_slot = grown
-        self.feeds_of_slot[slot] = 0
-        self.feeds_of_slot[slot, : len(feeds)] = feeds
+    def _drop_rows(self, gone: Bools) -> None:
+        """Drop the rows of some feeds, marked by number."""
+        dropped = gone[self.log.feed]
+        if dropped.any():
+            self.log = self.log.take(~dropped)
 
     def add_source(self, number: int, beat: int) -> None:
         """Note that a source (as a beat: source and object) vouches for an instance."""
@@ -215,12 +197,9 @@ class Lane:
         """Let rows wait for their windows to close; None when no KPI reads any."""
         if len(self.feeds) == 0:
             return None
-        known = slot < len(self.feeds_of_slot)
-        feeds = self.feeds_of_slot[np.where(known, slot, 0)]
-        row, column = np.nonzero(feeds)
+        row, feed = self.feeds.of_slots(slot)
         if not len(row):
             return None
-        feed = feeds[row, column]
         rows = Rows(feed, time[row], value[row], doubt[row])
         instance = self.feeds["instance"][feed]
         self._hear(instance, rows.time, tick_ns)
