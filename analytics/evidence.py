@@ -65,8 +65,9 @@ def shifts(before: Floats, after: Floats, kind: np.typing.NDArray[np.int64]) -> 
         size_of_kind[number] = np.median(known) if known.size else 0.0
     scale = spread + FLOOR_RATIO * np.abs(stood) + KIND_FLOOR_RATIO * size_of_kind[kind]
     moved = came - stood
-    size = np.divide(moved, scale, out=np.zeros_like(moved), where=scale > 0)
-    size = np.where(np.isfinite(size), size, 0.0)
+    with np.errstate(over="ignore"):
+        size = np.divide(moved, scale, out=np.zeros_like(moved), where=scale > 0)
+    size = np.where(np.isnan(size), 0.0, size)
     # What was measured steadily and is no more is gone as well.
     steady = np.count_nonzero(np.isfinite(before[-ROWS_RECENT:]), axis=0) >= STEADY_MIN
     size = np.where(steady & ~np.isfinite(after).any(axis=0), -SIZE_MAX, size)

@@ -140,13 +140,11 @@ class SampleLane(Lane):
         super()._drop_rows(gone)
         self.kept = self.kept.take(~gone[self.kept.feed])
 
-    def extra_state(self, instances: dict[int, int], feeds: dict[int, int]) -> dict[str, Any]:
+    def extra_state(self, instances: Ints, feeds: Ints) -> dict[str, Any]:
         """Return the kept rows."""
         return {"kept": rows_state(self.kept, feeds)}
 
-    def load_extra(
-        self, state: dict[str, Any], instances: dict[int, int], feeds: dict[int, int]
-    ) -> None:
+    def load_extra(self, state: dict[str, Any], instances: Ints, feeds: Ints) -> None:
         """Take the kept rows back."""
         self.kept = rows_from(state["kept"], feeds)
 
@@ -266,18 +264,16 @@ class AvailabilityLane(Lane):
             self.tracks.pop(number, None)
         super().remove_instances(numbers)
 
-    def extra_state(self, instances: dict[int, int], feeds: dict[int, int]) -> dict[str, Any]:
+    def extra_state(self, instances: Ints, feeds: Ints) -> dict[str, Any]:
         """Return the slots' state by instance."""
         tracks = {str(instances[number]): track.state() for number, track in self.tracks.items()}
         return {"tracks": tracks}
 
-    def load_extra(
-        self, state: dict[str, Any], instances: dict[int, int], feeds: dict[int, int]
-    ) -> None:
+    def load_extra(self, state: dict[str, Any], instances: Ints, feeds: Ints) -> None:
         """Take the slots' state back."""
         for exported, track in state["tracks"].items():
-            if int(exported) in instances:
-                number = instances[int(exported)]
+            number = int(instances[int(exported)])
+            if number:
                 self.tracks[number] = AvailabilityTrack.from_state(
                     self.definition_of(number), track
                 )
@@ -299,22 +295,15 @@ def lane_of(key: LaneKey) -> Lane:
     return _FAMILY.get(key.statistic, GaugeLane)(key)
 
 
-def rows_state(rows: Rows, feeds: dict[int, int]) -> dict[str, Any]:
+def rows_state(rows: Rows, feeds: Ints) -> dict[str, Any]:
     """Return rows with their feeds translated, for a snapshot."""
-    translated = np.array([feeds[feed] for feed in rows.feed.tolist()], dtype=np.int64)
-    return {"feed": translated, "time": rows.time, "value": rows.value, "doubt": rows.doubt}
+    return {"feed": feeds[rows.feed], "time": rows.time, "value": rows.value, "doubt": rows.doubt}
 
 
-def rows_from(state: dict[str, Any], feeds: dict[int, int]) -> Rows:
+def rows_from(state: dict[str, Any], feeds: Ints) -> Rows:
     """Return the rows of a snapshot whose feeds still exist."""
-    known = np.array([feed in feeds for feed in state["feed"].tolist()], dtype=np.bool_)
-    translated = [feeds[feed] for feed in state["feed"][known].tolist()]
-    return Rows(
-        np.array(translated, dtype=np.int64),
-        state["time"][known],
-        state["value"][known],
-        state["doubt"][known],
-    )
+    feed = feeds[state["feed"]]
+    return Rows(feed, state["time"], state["value"], state["doubt"]).take(feed > 0)
 
 
 def _row_sums(panes: Floats) -> Floats:

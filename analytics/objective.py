@@ -8,6 +8,7 @@ import numpy as np
 from analytics.columns import FIRST_CAPACITY, NEVER, Column, Columns
 from analytics.forecast.breach import BreachForecaster
 from analytics.kpi import Bools, Floats, Ints
+from analytics.packing import Plain
 from analytics.rows import Indices
 from analytics.windows import Closed, period_starts
 from trimtab.domain.alarm import Alarm
@@ -304,9 +305,9 @@ class Goals:
         """Return what changes, goal by goal."""
         exported = self.table.export(order)
         return {
-            "keys": [list(self.keys[goal]) for goal in order],
+            "keys": Plain([self.keys[goal] for goal in order]),
             "table": {name: exported[name] for name in self.STATE},
-            "alarms": [self.alarms.get(goal) for goal in order],
+            "alarms": [[at, self.alarms[g]] for at, g in enumerate(order) if g in self.alarms],
             "forecasts": self.forecaster.state.export(order),
         }
 
@@ -314,11 +315,12 @@ class Goals:
         """Take over the state of those goals that exist here."""
         numbers = [self.numbers.get((key[0], key[1])) for key in state["keys"]]
         self.forecaster.state.load(state["forecasts"], numbers)
-        for row, goal in enumerate(numbers):
-            if goal is None:
-                continue
-            for column in self.STATE:
-                self.table[column][goal] = state["table"][column][row]
-            if state["alarms"][row] is not None:
-                self.alarms[goal] = state["alarms"][row]
-            breaches[self.table["object"][goal]] += int(self.table["latched"][goal])
+        kept = np.array([at for at, goal in enumerate(numbers) if goal is not None], dtype=np.int64)
+        goals = np.array([goal for goal in numbers if goal is not None], dtype=np.int64)
+        for column in self.STATE:
+            self.table[column][goals] = state["table"][column][kept]
+        np.add.at(breaches, self.table["object"][goals], self.table["latched"][goals])
+        for at, alarm in state["alarms"]:
+            found = numbers[at]
+            if found is not None:
+                self.alarms[found] = alarm

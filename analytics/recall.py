@@ -4,6 +4,7 @@ Numbers of rows depend on history; exported state is ordered by what rows stand 
 was restored and one that never stopped give equal bytes.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,12 +12,13 @@ import numpy as np
 from analytics.binding import kind_of
 from analytics.catalogue import Catalogue, Station, end_goal, lane_key
 from analytics.columns import Columns
+from analytics.kpi import Ints
 from analytics.lanes import rows_from, rows_state
-from analytics.packing import pack, unpack
+from analytics.packing import Plain, Texts, pack, unpack
 from analytics.series_table import Beats, Counters, SeriesTable
 from analytics.together import Together
 from analytics.topology import topology_from, topology_state
-from analytics.windows import LaneKey
+from analytics.windows import Lane, LaneKey
 from trimtab.domain.configuration import Configuration
 from trimtab.domain.input import AssessorOutput
 from trimtab.domain.kpi import Statistic
@@ -28,9 +30,8 @@ from trimtab.errors import JournalCorrupt
 if TYPE_CHECKING:
     from analytics.assessor import Assessor
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 AssessorT = TypeVar("AssessorT", bound="Assessor")
-Numbers = dict[int, int]
 _REBUILT = ("object", "beats", "definition", "fed")  # columns that name rows of other tables
 
 
@@ -51,12 +52,9 @@ def remember(assessor: "Assessor") -> bytes:
             ],
             "jumps": assessor.jumps,
             "notices": assessor.notices,
-            "series": [
-                [number, series.name, series.labels]
-                for number, series in sorted(catalogue.table.series.items())
-            ],
+            "series": _series_state(catalogue.table),
             "sources": catalogue.sources,
-            "removed": [[name, at] for name, at in catalogue.removed.items()],
+            "removed": Plain(list(catalogue.removed.items())),
             "topology": topology_state(catalogue.topology),
             **export(catalogue),
         }
@@ -79,8 +77,10 @@ def recall(cls: type[AssessorT], blob: bytes) -> AssessorT:
     assessor.jumps = [(low, high) for low, high in state["jumps"]]
     assessor.notices = state["notices"]
     catalogue = assessor.catalogue
-    for number, name, labels in state["series"]:
-        catalogue.table.add(number, Series(name, tuple((key, value) for key, value in labels)))
+    for number, (name, labels) in zip(
+        state["series"]["numbers"].tolist(), state["series"]["names"], strict=True
+    ):
+        catalogue.table.add(number, Series(name, tuple(map(tuple, labels))))
     catalogue.sources = state["sources"]
     catalogue.removed = dict(state["removed"])
     catalogue.topology = topology_from(state["topology"])
@@ -88,6 +88,15 @@ def recall(cls: type[AssessorT], blob: bytes) -> AssessorT:
         catalogue.prepare(state["configuration"])
         load(catalogue, state)
     return assessor
+
+
+def _series_state(table: SeriesTable) -> dict[str, Any]:
+    numbers = sorted(table.series)
+    found = [table.series[number] for number in numbers]
+    return {
+        "numbers": np.array(numbers, dtype=np.int64),
+        "names": Plain([(series.name, series.labels) for series in found]),
+    }
 
 
 def reconfigure(
@@ -106,7 +115,8 @@ def reconfigure(
         for object_id in gone:
             outputs += catalogue.remove_objects([object_id], at_ns)
             catalogue.removed.pop(object_id, None)
-    state, old = export(catalogue), list(catalogue.stations.values())
+    # Through bytes, so that what survives a configuration is what survives a restart.
+    state, old = unpack(pack(export(catalogue))), list(catalogue.stations.values())
     known = catalogue.table.series
     catalogue.table = SeriesTable(catalogue.owns)
     catalogue.table.tick_ns = at_ns
@@ -119,7 +129,7 @@ def reconfigure(
     if configuration.anomalies is None:
         outputs += catalogue.together.drop_all(at_ns, "its KPIs are watched no more")
     catalogue.together = Together()
-    load(catalogue, state)
+    load(catalogue, state, changed=True)
     outputs += catalogue.take_inventory(configuration.inventory, at_ns)[0]
     for object_id in sorted({*catalogue.topology.objects, *catalogue.services}):
         catalogue.expect(object_id, at_ns)
@@ -161,20 +171,16 @@ def merged(batches: list[SampleBatch]) -> list[SampleBatch]:
 def export(catalogue: Catalogue) -> dict[str, Any]:
     """Return the state of all tables in an order that does not depend on how they were filled."""
     table, beats = catalogue.table, catalogue.beats
-    slots = sorted(table.object_of, key=table.rank)
-    slot_numbers = {slot: number for number, slot in enumerate(slots, start=1)}
-    order = sorted(beats.keys, key=lambda beat: beats.keys[beat])
-    beat_numbers = {0: 0} | {beat: number for number, beat in enumerate(order, start=1)}
+    slots = _ranked(table)
+    slot_numbers = numbering(slots, table.slots.capacity)
+    order = sorted(beats.keys, key=beats.keys.__getitem__)
+    beat_numbers = numbering(order, beats.table.capacity)
     state = table.slots.export(slots)
-    state["beat"] = _translate(state["beat"], beat_numbers)
-    del state["series"]
+    state["beat"] = beat_numbers[state["beat"]]
     return {
         "configuration": catalogue.configuration,
-        "slots": {
-            "keys": [[int(table.slots["series"][slot]), table.object_of[slot]] for slot in slots],
-            "table": state,
-        },
-        "beats": beats.state({beat: beat_numbers[beat] for beat in order}),
+        "slots": {"objects": Texts([table.object_of[slot] for slot in slots]), "table": state},
+        "beats": beats.state(order),
         "together": catalogue.together.state(),
         "lanes": [
             _lane_state(key, station, slot_numbers, beat_numbers)
@@ -183,31 +189,45 @@ def export(catalogue: Catalogue) -> dict[str, Any]:
     }
 
 
-def _lane_state(key: LaneKey, station: Station, slots: Numbers, beats: Numbers) -> dict[str, Any]:
+def _ranked(table: SeriesTable) -> list[int]:
+    """Return the slots in the order of what they are, whatever their numbers (see `SeriesTable.rank`)."""
+    slots = list(table.object_of)
+    series, opened = table.slots["series"][slots].tolist(), table.slots["opened"][slots].tolist()
+    ranked = sorted(zip(series, table.object_of.values(), opened, slots, strict=True))
+    return [slot for _, _, _, slot in ranked]
+
+
+def numbering(order: Sequence[int], size: int) -> Ints:
+    """Return for each row of a table its place in an order, from 1; 0 where it has none."""
+    numbers = np.zeros(size, dtype=np.int64)
+    numbers[np.array(order, dtype=np.int64)] = np.arange(1, len(order) + 1)
+    return numbers
+
+
+def _lane_state(key: LaneKey, station: Station, slots: Ints, beats: Ints) -> dict[str, Any]:
     lane, goals = station.lane, station.goals
     order = [number for _, number in sorted(lane.numbers.items())]
-    instances = {number: at for at, number in enumerate(order, start=1)}
-    table = lane.feeds
-    feeds = sorted(
-        table.alive().tolist(),
-        key=lambda feed: (
-            instances[int(table["instance"][feed])],
-            slots[int(table["slot"][feed])],
-            int(table["order"][feed]),
-        ),
+    instances = numbering(order, lane.instances.capacity)
+    table, alive = lane.feeds, lane.feeds.alive()
+    sides = (
+        table["order"][alive],
+        slots[table["slot"][alive]],
+        instances[table["instance"][alive]],
     )
-    feed_numbers = {feed: at for at, feed in enumerate(feeds, start=1)}
+    feeds = alive[np.lexsort(sides)].tolist()
+    feed_numbers = numbering(feeds, table.capacity)
     instance_table = lane.instances.export(order)
-    instance_table["beats"] = np.sort(_translate(instance_table["beats"], beats), axis=1)
-    del instance_table["object"], instance_table["definition"], instance_table["fed"]
+    instance_table["beats"] = np.sort(beats[instance_table["beats"]], axis=1)
+    for name in ("object", "definition", "fed"):
+        del instance_table[name]
     feed_table = table.export(feeds)
-    feed_table["instance"] = _translate(feed_table["instance"], instances)
-    feed_table["slot"] = _translate(feed_table["slot"], slots)
+    feed_table["instance"] = instances[feed_table["instance"]]
+    feed_table["slot"] = slots[feed_table["slot"]]
     return {
         "key": list(key),
         "skipped": lane.skipped,
         "instances": {
-            "keys": [list(lane.keys[number]) for number in order],
+            "keys": Plain([lane.keys[number] for number in order]),
             "table": instance_table,
         },
         "feeds": feed_table,
@@ -218,13 +238,11 @@ def _lane_state(key: LaneKey, station: Station, slots: Numbers, beats: Numbers) 
     }
 
 
-def _translate(numbers: Any, table: Numbers) -> Any:
-    flat = [table[number] for number in numbers.ravel().tolist()]
-    return np.array(flat, dtype=np.int64).reshape(numbers.shape)
+def load(catalogue: Catalogue, state: dict[str, Any], *, changed: bool = False) -> None:
+    """Put exported state into freshly prepared tables, as far as the configuration still knows of it.
 
-
-def load(catalogue: Catalogue, state: dict[str, Any]) -> None:
-    """Put exported state into freshly prepared tables, as far as the configuration still knows of it."""
+    `changed`: it is another configuration, under which series may be read by other KPIs.
+    """
     beats = _load_beats(catalogue, state["beats"])
     slots = _load_slots(catalogue, state["slots"], beats)
     for lane_state in state["lanes"]:
@@ -232,11 +250,8 @@ def load(catalogue: Catalogue, state: dict[str, Any]) -> None:
         station = catalogue.stations.get(LaneKey(granularity_ns, window_ns, Statistic(statistic)))
         if station is not None:
             _load_lane(catalogue, station, lane_state, state["configuration"], slots, beats)
-    for slot in slots.values():
-        catalogue.attach(slot)
-        source = int(catalogue.table.slots["source"][slot])
-        if source >= 0:
-            catalogue.vouch(slot, source)
+    if changed:
+        _attach(catalogue, slots[slots > 0].tolist())
     rule = catalogue.configuration.anomalies if catalogue.configuration else None
     if rule is not None:
         catalogue.together.load(state["together"], rule)
@@ -246,30 +261,46 @@ def load(catalogue: Catalogue, state: dict[str, Any]) -> None:
             station.goals.load(lane_state["goals"], breaches)
 
 
-def _load_beats(catalogue: Catalogue, state: dict[str, Any]) -> Numbers:
-    numbers = {0: 0}
-    for at, (source, object_id) in enumerate(state["keys"], start=1):
-        numbers[at] = catalogue.beats.number(source, object_id)
-    order = [numbers[at] for at in range(1, len(numbers))]
+def _attach(catalogue: Catalogue, slots: list[int]) -> None:
+    """Let slots feed whatever reads them now."""
+    for slot in slots:
+        catalogue.attach(slot)
+        source = int(catalogue.table.slots["source"][slot])
+        if source >= 0:
+            catalogue.vouch(slot, source)
+
+
+def _load_beats(catalogue: Catalogue, state: dict[str, Any]) -> Ints:
+    order = [catalogue.beats.number(source, object_id) for source, object_id in state["keys"]]
     catalogue.beats.table.load(order, state["table"])
     for granularity, ring in state["rings"].items():
         if int(granularity) in catalogue.beats.heard:
             placed = np.zeros((catalogue.beats.table.capacity, ring.shape[1]), dtype=np.int64)
             placed[order] = ring
             catalogue.beats.restore_ring(int(granularity), placed)
-    return numbers
+    return np.array([0, *order], dtype=np.int64)
 
 
-def _load_slots(catalogue: Catalogue, state: dict[str, Any], beats: Numbers) -> Numbers:
-    table, numbers = catalogue.table, {}
-    for at, (series_id, object_id) in enumerate(state["keys"], start=1):
-        ended = bool(state["table"]["ended"][at - 1])
-        slot = table.readopt(series_id, object_id, ended)
-        if slot:
-            numbers[at] = slot
-            for name in ("last", "ended", "source", "opened"):
-                table.slots[name][slot] = state["table"][name][at - 1]
-            table.slots["beat"][slot] = beats[int(state["table"]["beat"][at - 1])]
+def _load_slots(catalogue: Catalogue, state: dict[str, Any], beats: Ints) -> Ints:
+    """Return the new number of each exported slot, 0 for one that is no more."""
+    table, rows = catalogue.table, state["table"]
+    numbers = np.array(
+        [
+            0,
+            *(
+                table.readopt(series_id, object_id, ended)
+                for series_id, object_id, ended in zip(
+                    rows["series"].tolist(), state["objects"], rows["ended"].tolist(), strict=True
+                )
+            ),
+        ],
+        dtype=np.int64,
+    )
+    kept = numbers[1:] > 0
+    chosen = numbers[1:][kept]
+    for name in ("last", "ended", "source", "opened"):
+        table.slots[name][chosen] = rows[name][kept]
+    table.slots["beat"][chosen] = beats[rows["beat"][kept]]
     return numbers
 
 
@@ -278,41 +309,50 @@ def _load_lane(
     station: Station,
     state: dict[str, Any],
     before: Configuration,
-    slots: Numbers,
-    beats: Numbers,
+    slots: Ints,
+    beats: Ints,
 ) -> None:
     lane = station.lane
     lane.skipped = state["skipped"]
+    instances = _load_instances(catalogue, lane, state["instances"], before, beats)
+    if station.watch is not None and state["anomalies"] is not None:
+        numbers = [number or None for number in instances[1:].tolist()]
+        station.watch.load(state["anomalies"], numbers)
+    table = state["feeds"]
+    instance, slot = instances[table["instance"]], slots[table["slot"]]
+    kept = np.flatnonzero((instance > 0) & (slot > 0))
+    added = [
+        lane.add_feed(number, at, *divmod(order, 2))
+        for number, at, order in zip(
+            instance[kept].tolist(), slot[kept].tolist(), table["order"][kept].tolist(), strict=True
+        )
+    ]
+    for column in lane.feeds.columns:
+        if column not in ("instance", "slot"):
+            lane.feeds[column][added] = table[column][kept]
+    feeds = np.zeros(len(instance) + 1, dtype=np.int64)
+    feeds[kept + 1] = added
+    lane.log = rows_from(state["log"], feeds)
+    lane.load_extra(state["extra"], instances, feeds)
+
+
+def _load_instances(
+    catalogue: Catalogue, lane: Lane, state: dict[str, Any], before: Configuration, beats: Ints
+) -> Ints:
+    """Return the new number of each exported instance, 0 for one that is no more or is another now."""
     old = {(item.object_kind, item.name): item for item in before.kpis}
-    instances: Numbers = {}
-    rows = state["instances"]["table"]
-    for at, (object_id, name) in enumerate(state["instances"]["keys"], start=1):
+    numbers = np.zeros(len(state["keys"]) + 1, dtype=np.int64)
+    for at, (object_id, name) in enumerate(state["keys"], start=1):
         kind = kind_of(object_id)
         definition = catalogue.definitions.get((kind, name)) if kind else None
         if definition is None or kind is None or old.get((kind, name)) != definition:
             continue
-        if lane_key(definition) != lane.key:
-            continue
-        number = catalogue.instance(object_id, definition)
-        instances[at] = number
-        for column in lane.instances.columns:
-            if column not in _REBUILT:
-                lane.instances[column][number] = rows[column][at - 1]
-        lane.instances["beats"][number] = [beats[beat] for beat in rows["beats"][at - 1].tolist()]
-    if station.watch is not None and state["anomalies"] is not None:
-        count = len(state["instances"]["keys"])
-        station.watch.load(state["anomalies"], [instances.get(at + 1) for at in range(count)])
-    feeds: Numbers = {}
-    table = state["feeds"]
-    for at in range(1, len(table["instance"]) + 1):
-        instance, slot = int(table["instance"][at - 1]), int(table["slot"][at - 1])
-        if instance not in instances or slot not in slots:
-            continue
-        series_id, role = divmod(int(table["order"][at - 1]), 2)
-        feed = lane.add_feed(instances[instance], slots[slot], series_id, role)
-        feeds[at] = feed
-        for column in lane.feeds.columns:
-            if column not in ("instance", "slot"):
-                lane.feeds[column][feed] = table[column][at - 1]
-    lane.log = rows_from(state["log"], feeds)
-    lane.load_extra(state["extra"], instances, feeds)
+        if lane_key(definition) == lane.key:
+            numbers[at] = catalogue.instance(object_id, definition)
+    kept = numbers[1:] > 0
+    chosen, rows = numbers[1:][kept], state["table"]
+    for column in lane.instances.columns:
+        if column not in _REBUILT:
+            lane.instances[column][chosen] = rows[column][kept]
+    lane.instances["beats"][chosen] = beats[rows["beats"][kept]]
+    return numbers

@@ -12,6 +12,7 @@ import numpy as np
 from analytics.binding import Binder, Binding
 from analytics.columns import LONG_AGO, Column, Columns
 from analytics.kpi import Bools, Ints
+from analytics.packing import Plain
 from trimtab.domain.managed_object import Topology
 from trimtab.domain.series import Series
 from trimtab.domain.time import NS_PER_SECOND
@@ -256,15 +257,14 @@ class Beats:
         heard: Bools = np.count_nonzero(within, axis=(1, 2)) > 0
         return heard
 
-    def state(self, numbers: dict[int, int]) -> dict[str, Any]:
-        """Return what is known, by exported number (1, 2, ...)."""
-        order = sorted(numbers, key=lambda beat: numbers[beat])
+    def state(self, order: list[int]) -> dict[str, Any]:
+        """Return what is known of some beats, in their order."""
         rings = {}
         for granularity_ns in sorted(self.heard):
             self._reach(granularity_ns, self.table.capacity)
             rings[str(granularity_ns)] = self.heard[granularity_ns][order]
         return {
-            "keys": [list(self.keys[beat]) for beat in order],
+            "keys": Plain([self.keys[beat] for beat in order]),
             "table": self.table.export(order),
             "rings": rings,
         }

@@ -339,13 +339,11 @@ class Lane:
     def _read(self, closing: Indices, columns: Ints) -> tuple[Floats, Bools]:
         raise TypeError("a lane of no statistic")
 
-    def extra_state(self, instances: dict[int, int], feeds: dict[int, int]) -> dict[str, Any]:
-        """Return what a subclass keeps beside the columns; numbers are translated by the two maps."""
+    def extra_state(self, instances: Ints, feeds: Ints) -> dict[str, Any]:
+        """Return what a subclass keeps beside the columns; the two arrays translate numbers, 0 is none."""
         return {}
 
-    def load_extra(
-        self, state: dict[str, Any], instances: dict[int, int], feeds: dict[int, int]
-    ) -> None:
+    def load_extra(self, state: dict[str, Any], instances: Ints, feeds: Ints) -> None:
         """Take back what `extra_state` gave, for the instances and feeds that still exist."""
 
 

@@ -1,5 +1,6 @@
 """What must hold for any inputs: replay, snapshots, batch borders and shards change nothing."""
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -295,6 +296,6 @@ def test_unknown_snapshots_are_refused() -> None:
     from trimtab.errors import JournalCorrupt
 
     for machine in (Assessor(), Correlator()):
-        blob = machine.snapshot().replace(b'"format":1', b'"format":9')
+        blob = re.sub(rb'"format":\d', b'"format":9', machine.snapshot())
         with pytest.raises(JournalCorrupt):
             type(machine).restore(blob)

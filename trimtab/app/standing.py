@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab.app.derive import Derived
-from trimtab.domain.codec import from_plain, to_plain
 from trimtab.domain.input import SeriesAdded
+from trimtab.domain.series import Series
 from trimtab.drivers.ledger import ActionLedger
 from trimtab.drivers.live import LiveDriver
 from trimtab.drivers.loop import Loop, Machines
@@ -37,11 +37,12 @@ class Standing:
 
     def save(self, driver: LiveDriver, index: SeriesTable) -> None:
         """Write a snapshot of the last turn; a failure costs only a longer replay at the next start."""
-        series = [to_plain(SeriesAdded(n, index.series(n))) for n in range(driver.series_known)]
+        known = map(index.series, range(driver.series_known))
+        series = [(each.name, each.labels) for each in known]
         parts = {
             "loop": driver.loop.snapshot(),
             "ledger": driver.ledger.snapshot(),
-            "series": json.dumps(series, sort_keys=True).encode(),
+            "series": json.dumps(series, separators=(",", ":")).encode(),
             "now": str(driver.last_now).encode(),
         }
         try:
@@ -70,8 +71,10 @@ class Standing:
         from_seq = 0 if start is None else start.seq + 1
         found = recover(self.journal, loop, ledger, from_seq=from_seq, derive=self.derived.apply)
         if start is not None:
-            earlier = [from_plain(item) for item in json.loads(start.parts["series"])]
-            found.series[:0] = earlier
+            found.series[:0] = [
+                SeriesAdded(number, Series(name, tuple(map(tuple, labels))))
+                for number, (name, labels) in enumerate(json.loads(start.parts["series"]))
+            ]
             found.last_now = max(found.last_now, int(start.parts["now"]))
         log.info(
             "recovered %d turns from %s, %d actions under way",

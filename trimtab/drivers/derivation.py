@@ -14,7 +14,9 @@ log = logging.getLogger("trimtab.derivation")
 TURNS_WAITING_MAX = 2_000
 RETRY_SECONDS = 1.0
 GATHER_SECONDS = 0.25  # turns in which nothing changed may wait so long for each other
-LET_PASS_SECONDS = 0.01  # what follows from a turn in the world goes first: both need the interpreter
+LET_PASS_SECONDS = (
+    0.01  # what follows from a turn in the world goes first: both need the interpreter
+)
 
 
 @dataclass(slots=True)

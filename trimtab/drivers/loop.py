@@ -1,9 +1,9 @@
 """The closed loop: three machines in a row, without I/O. Every driver steps this very object."""
 
 import json
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from trimtab.domain.alarm import Alarm
@@ -30,7 +30,7 @@ from trimtab.domain.trained_model import TrainedModel
 from trimtab.errors import JournalCorrupt
 from trimtab.ports import Machine
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 _ROWS = (SampleBatch, SeriesAdded)
 
 
@@ -97,16 +97,18 @@ class Loop:
         """Return the state of all machines."""
         parts = [*(machine.snapshot() for machine in self.assessors),
                  self.correlator.snapshot(), self.decider.snapshot()]  # fmt: skip
-        texts = [b64encode(part).decode() for part in parts]
-        return json.dumps({"format": SNAPSHOT_FORMAT, "machines": texts}).encode()
+        head = json.dumps({"format": SNAPSHOT_FORMAT, "bytes": [len(part) for part in parts]})
+        return b"\n".join((head.encode(), b"".join(parts)))
 
     @classmethod
     def restore(cls, machines: Machines, blob: bytes) -> "Loop":
         """Return a loop in the state of a snapshot. Raises JournalCorrupt when the format is another."""
-        plain = json.loads(blob)
+        head, _, body = blob.partition(b"\n")
+        plain = json.loads(head)
         if plain.get("format") != SNAPSHOT_FORMAT:
             raise JournalCorrupt(f"snapshot format {plain.get('format')} is not {SNAPSHOT_FORMAT}")
-        parts = [b64decode(text) for text in plain["machines"]]
+        ends = list(accumulate(plain["bytes"]))
+        parts = [body[end - size : end] for end, size in zip(ends, plain["bytes"], strict=True)]
         loop = cls(machines, shards=len(parts) - 2)
         loop.assessors = [machines.restore_assessor(part) for part in parts[:-2]]
         loop.correlator = machines.restore_correlator(parts[-2])

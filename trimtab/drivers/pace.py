@@ -6,8 +6,8 @@ from enum import IntEnum
 
 from trimtab.domain.time import seconds_from_ns
 
-# Rows are journaled as they come. Looking at what each tells by itself, and closing windows before the cadence does, may
-# take these shares of one core.
+# Rows are journaled as they come. Looking at what each tells by itself, and closing windows before the cadence does,
+# may take these shares of one core.
 GLANCING_SHARE_MAX = 0.2
 CLOSING_SHARE_MAX = 0.01
 
@@ -24,8 +24,8 @@ class Depth(IntEnum):
 class Pace:
     """Remember what waits for a tick, and since when another is affordable.
 
-    `pressing`: a person or an action under way waits. `unseen`: rows are durable that no tick has followed. Windows that
-    are due wait for whatever turn may close them, at last the cadence's.
+    `pressing`: a person or an action under way waits. `unseen`: rows are durable that no tick has followed. Windows
+    that are due wait for whatever turn may close them, at last the cadence's.
     """
 
     pressing: bool = False
