@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench bench-soak bench-quality dashboards lock clean
+.PHONY: help install demo test lint bench bench-soak bench-quality fuzz dashboards lock clean
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench-soak: $(VENV)/dev.stamp ## 1 million series for 10 minutes with churn; ARG
 DATA ?= ../shared/data
 bench-quality: $(VENV)/dev.stamp ## judge detectors, causes and warnings on recordings; DATA=folder ARGS="--json out.json"
 	$(BIN)/python -m bench.quality --data $(DATA) $(ARGS)
+
+fuzz: $(VENV)/dev.stamp ## look for bytes that a receiver does not bear (atheris); ARGS="otlp --seconds 600"
+	$(BIN)/python -m bench.fuzz $(ARGS)
 
 dashboards: $(VENV)/dev.stamp ## build dashboards/json from dashboards/build.py
 	$(BIN)/python -m dashboards.build
