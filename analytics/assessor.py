@@ -84,6 +84,7 @@ class Assessor:
                 case ClockJump(at_ns, delta_ns):
                     low, high = sorted((at_ns, at_ns + delta_ns))
                     self.jumps = [*self.jumps[1 - CLOCK_JUMPS_MAX :], (low, high)]
+                    self.catalogue.accounts.doubt(low, high)
                 case _:
                     pass
         return outputs
@@ -108,6 +109,7 @@ class Assessor:
         found["anomalies_left_out"] = sum(watch.left_out for watch in watches)
         found["models_refused"] = self.catalogue.together.refused
         found["anomalies_over_budget"] = sum(watch.detector.suppressed for watch in watches)
+        found["sls_frames_refused"] = self.catalogue.accounts.refused
         found["slots"] = len(self.catalogue.table.slots)
         found["kpis"] = sum(len(lane.instances) for lane in lanes)
         return found
@@ -137,6 +139,7 @@ class Assessor:
         outputs += self._glance()
         if closing:
             outputs += self._close_windows()
+            outputs += self.catalogue.accounts.advance(self.tick_ns)
             worn = self.catalogue.table.worn_out(self.tick_ns, self._linger_ns())
             outputs += self.catalogue.release_slots(worn, self.tick_ns)
         outputs += self._obey()
@@ -240,6 +243,7 @@ class Assessor:
                     self.catalogue.table.end(number)
             slot, time, value, flags = slot[~stale], time[~stale], value[~stale], flags[~stale]
         doubt: Bools = (flags & int(SampleFlag.SUSPECT)) != 0
+        self.catalogue.accounts.take(slot, time, value, doubt)
         for station in self.catalogue.inhabited():
             taken = station.lane.take(slot, time, value, doubt, self.tick_ns)
             if taken is not None:

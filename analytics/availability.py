@@ -28,6 +28,9 @@ class AvailabilityTrack:
     counts: dict[int, tuple[float, int]] = field(default_factory=dict)
     waiting: list[tuple[int, float | None]] = field(default_factory=list)
     decided: list[tuple[int, bool, bool]] = field(default_factory=list)  # slot, available, known
+    patience: int = (
+        SLOTS_WAITING_MAX  # slots that may wait for a run to end, as unknown ones delay it
+    )
 
     @classmethod
     def of(cls, definition: KpiDefinition, begin_ns: int) -> "AvailabilityTrack":
@@ -71,7 +74,7 @@ class AvailabilityTrack:
             run = list(islice(known, self.consecutive))
             if len(run) == self.consecutive:
                 self._turn(run)
-            elif len(self.waiting) < SLOTS_WAITING_MAX:
+            elif len(self.waiting) < self.patience:
                 return False
         if self.available is not None:
             self.decided.append((slot, self.available, loss is not None))
@@ -114,9 +117,13 @@ class AvailabilityTrack:
     def from_state(cls, definition: KpiDefinition, state: dict[str, Any]) -> "AvailabilityTrack":
         """Return the track that `state` described."""
         track = cls.of(definition, 0)
-        track.next_slot = state["next_slot"]
-        track.available = state["available"]
-        track.counts = {slot: (total, count) for slot, total, count in state["counts"]}
-        track.waiting = [(slot, loss) for slot, loss in state["waiting"]]
-        track.decided = [(slot, up, known) for slot, up, known in state["decided"]]
+        track.resume(state)
         return track
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where the track stood that `state` described."""
+        self.next_slot = state["next_slot"]
+        self.available = state["available"]
+        self.counts = {slot: (total, count) for slot, total, count in state["counts"]}
+        self.waiting = [(slot, loss) for slot, loss in state["waiting"]]
+        self.decided = [(slot, up, known) for slot, up, known in state["decided"]]

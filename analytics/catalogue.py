@@ -14,6 +14,7 @@ from analytics.glance import Glance, told_by_one
 from analytics.lanes import lane_of
 from analytics.objective import BREACHED, UNKNOWN, Goals
 from analytics.series_table import Beats, SeriesTable
+from analytics.sls.accounts import Accounts
 from analytics.together import Together
 from analytics.windows import PANES_PER_WINDOW_MAX, Lane, LaneKey
 from trimtab.domain.alarm import Alarm
@@ -69,6 +70,7 @@ class Catalogue:
     services: dict[str, Service] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
     together: Together = field(default_factory=Together)
+    accounts: Accounts = field(default_factory=Accounts)
 
     def __post_init__(self) -> None:
         self.table = SeriesTable(self.owns)
@@ -84,6 +86,7 @@ class Catalogue:
             (item.object_kind, item.name): item for item in configuration.kpis if usable(item)
         }
         self.services = {service.id: service for service in configuration.services}
+        self.accounts.prepare(configuration.services)
         self.table.binder = Binder(configuration)
         keys = sorted({lane_key(definition) for definition in self.definitions.values()})
         rule = configuration.anomalies
@@ -171,7 +174,9 @@ class Catalogue:
         kind = kind_of(object_id)
         if kind is None:
             return
-        for reader in self.table.binder.readers(self.table.series[series_id], kind):
+        series = self.table.series[series_id]
+        self.accounts.attach(slot, series_id, series, object_id, self.table.tick_ns)
+        for reader in self.table.binder.readers(series, kind):
             if self.definitions.get((kind, reader.definition.name)) is not reader.definition:
                 continue
             number = self.instance(object_id, reader.definition)
@@ -206,6 +211,7 @@ class Catalogue:
             gone = [number for number in starved.tolist() if not self._kept(station, number)]
             outputs += self._drop(station, gone, at_ns, "nothing is heard of it any more")
         objects = {self.table.object_of[slot] for slot in slots}
+        self.accounts.release(slots)
         for slot in slots:
             self.table.close(slot)
         for object_id in sorted(objects - self.table.alive.keys()):
@@ -256,6 +262,7 @@ class Catalogue:
         owned = [object_id for object_id in object_ids if self.owns(object_id)]
         for object_id in owned:
             self.removed[object_id] = at_ns
+            self.accounts.remove(object_id)
         while len(self.removed) > REMOVED_REMEMBERED_MAX:
             del self.removed[next(iter(self.removed))]
         known = {object_id for object_id in owned if object_id in self.object_numbers}

@@ -5,6 +5,7 @@ from trimtab.domain.assessment import Assessment, Trouble
 from trimtab.domain.command import CommandResult
 from trimtab.domain.input import AssessorOutput, Notice
 from trimtab.domain.kpi_batch import KpiBatch
+from trimtab.domain.sls import SlsReport
 
 OrderKey = tuple[int, str, str, int, str]
 
@@ -28,3 +29,5 @@ def output_order(value: AssessorOutput) -> OrderKey:
             return (value.at_ns, "", value.subject, 4, value.id)
         case CommandResult():
             return (value.at_ns, "", value.command_id, 5, "")
+        case SlsReport():
+            return (value.end_ns, value.object_id, "", 6, value.context.id)

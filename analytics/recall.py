@@ -30,7 +30,7 @@ from trimtab.errors import JournalCorrupt
 if TYPE_CHECKING:
     from analytics.assessor import Assessor
 
-SNAPSHOT_FORMAT = 2
+SNAPSHOT_FORMAT = 3
 AssessorT = TypeVar("AssessorT", bound="Assessor")
 _REBUILT = ("object", "beats", "definition", "fed")  # columns that name rows of other tables
 
@@ -182,6 +182,7 @@ def export(catalogue: Catalogue) -> dict[str, Any]:
         "slots": {"objects": Texts([table.object_of[slot] for slot in slots]), "table": state},
         "beats": beats.state(order),
         "together": catalogue.together.state(),
+        "accounts": catalogue.accounts.state(),
         "lanes": [
             _lane_state(key, station, slot_numbers, beat_numbers)
             for key, station in catalogue.stations.items()
@@ -250,8 +251,11 @@ def load(catalogue: Catalogue, state: dict[str, Any], *, changed: bool = False) 
         station = catalogue.stations.get(LaneKey(granularity_ns, window_ns, Statistic(statistic)))
         if station is not None:
             _load_lane(catalogue, station, lane_state, state["configuration"], slots, beats)
+    catalogue.accounts.load(state["accounts"])
     if changed:
         _attach(catalogue, slots[slots > 0].tolist())
+    else:
+        _account(catalogue, slots[slots > 0].tolist())
     rule = catalogue.configuration.anomalies if catalogue.configuration else None
     if rule is not None:
         catalogue.together.load(state["together"], rule)
@@ -268,6 +272,15 @@ def _attach(catalogue: Catalogue, slots: list[int]) -> None:
         source = int(catalogue.table.slots["source"][slot])
         if source >= 0:
             catalogue.vouch(slot, source)
+
+
+def _account(catalogue: Catalogue, slots: list[int]) -> None:
+    """Let slots feed the accounts of services again."""
+    table = catalogue.table
+    for slot in slots:
+        series_id = int(table.slots["series"][slot])
+        series, object_id = table.series[series_id], table.object_of[slot]
+        catalogue.accounts.attach(slot, series_id, series, object_id, table.tick_ns)
 
 
 def _load_beats(catalogue: Catalogue, state: dict[str, Any]) -> Ints:

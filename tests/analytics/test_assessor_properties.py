@@ -34,6 +34,7 @@ from trimtab.domain.managed_object import (
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.series import Series
 from trimtab.domain.service import Comparator, Service, ServiceLevelObjective
+from trimtab.domain.sls import PairGroup, SlsTerms
 from trimtab.domain.time import NS_PER_SECOND as S
 from trimtab.domain.trained_model import TrainedModel
 
@@ -55,11 +56,21 @@ def definitions() -> tuple[KpiDefinition, ...]:
         )
         for number, item in enumerate(Statistic)
     ]  # fmt: skip
-    return (*found, KpiDefinition("loss", ObjectKind.SERVICE, "gauge", Statistic.MEAN, "ratio"))
+    return (
+        *found,
+        KpiDefinition("loss", ObjectKind.SERVICE, "gauge", Statistic.MEAN, "ratio"),
+        KpiDefinition("delay", ObjectKind.SERVICE, "total", Statistic.MEAN, "seconds"),
+    )
 
 
 _COUNTERS = (Statistic.RATE, Statistic.INCREASE, Statistic.RATIO)
 _PERCENTILES = (Statistic.PERCENTILE, Statistic.RANGE, Statistic.VARIATION)
+
+
+TERMS = SlsTerms(
+    "total", "gauge", ("from",), consecutive_slots=3, high_loss_run=2, measurement_interval_ns=4 * S,
+    late_after_ns=S, groups=(PairGroup("g", (("from=a",), ("all",))),),
+)  # fmt: skip
 
 
 def configuration(bound: float = 5.0, without: str = "") -> Configuration:
@@ -75,7 +86,7 @@ def configuration(bound: float = 5.0, without: str = "") -> Configuration:
     objects = tuple(managed_object(f"p/vnfc/{name}") for name in NAMES)
     return Configuration(
         f"{bound}{without}",
-        (Service(SERVICE, "acme", "s", ("p/vnfc/a", "p/vnfc/b"), 20 * S),),
+        (Service(SERVICE, "acme", "s", ("p/vnfc/a", "p/vnfc/b"), 20 * S, sls=TERMS),),
         objectives,
         kpis,
         (
@@ -101,6 +112,8 @@ SERIES = [
     *(Series.of(name, {"o": o}) for o in NAMES for name in ("gauge", "counter", "total", "other")),
     *(Series.of("gauge", {"uuid": uuid}) for uuid in ("u1", "u2")),
     Series.of("gauge", {"s": "s"}),
+    Series.of("gauge", {"s": "s", "from": "a"}),
+    Series.of("total", {"s": "s"}),
     Series.of("gauge", {"nothing": "binds"}),
 ]
 ROW = st.tuples(

@@ -31,6 +31,7 @@ from trimtab.domain import (
     policy,
     series,
     service,
+    sls,
     trained_model,
     verification,
 )
@@ -38,7 +39,7 @@ from trimtab.domain.samples import SampleBatch
 
 _MODULES = (
     action, alarm, assessment, command, configuration, context, control_loop, decision, incident, input, kpi,
-    managed_object, policy, series, service,
+    managed_object, policy, series, service, sls,
     trained_model, verification,
 )  # fmt: skip
 _TYPES: dict[str, type] = {

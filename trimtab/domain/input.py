@@ -17,6 +17,7 @@ from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.policy import PolicySet
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.series import Series
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.trained_model import TrainedModel
 from trimtab.domain.verification import Verification
 
@@ -73,7 +74,9 @@ Input: TypeAlias = (
     | Command
     | TrainedModel
 )
-AssessorOutput: TypeAlias = KpiBatch | Assessment | Trouble | Alarm | Notice | CommandResult
+AssessorOutput: TypeAlias = (
+    KpiBatch | Assessment | Trouble | Alarm | Notice | CommandResult | SlsReport
+)
 CorrelatorOutput: TypeAlias = Incident
 DeciderOutput: TypeAlias = Decision | Action | Verification | ControlLoop | CommandResult | Notice
 Output: TypeAlias = AssessorOutput | CorrelatorOutput | DeciderOutput

@@ -1,10 +1,11 @@
 """What was promised to whom: services, service level specifications and objectives (MEF 10.4, MEF 61.1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from trimtab.domain.alarm import AlarmType, PerceivedSeverity
 from trimtab.domain.managed_object import ObjectKind
+from trimtab.domain.sls import SlsTerms
 from trimtab.domain.time import NS_PER_SECOND
 
 
@@ -50,7 +51,7 @@ class ServiceLevelObjective:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Describe a service of one tenant: what carries it, and over which interval its SLS is reckoned."""
+    """Describe a service of one tenant: what carries it, over which interval its SLS is reckoned, and how."""
 
     id: str
     tenant: str
@@ -58,3 +59,12 @@ class Service:
     uses: tuple[str, ...] = ()
     interval_ns: int = 30 * 24 * 3_600 * NS_PER_SECOND
     labels: tuple[tuple[str, str], ...] = ()
+    sls: SlsTerms = field(default_factory=SlsTerms)
+
+    @property
+    def periods_ns(self) -> tuple[int, ...]:
+        """Return the lengths of the reported periods: measurement interval and, if a multiple, SLS interval."""
+        shortest = self.sls.measurement_interval_ns
+        if self.interval_ns <= shortest:
+            return (self.interval_ns,)
+        return (shortest,) if self.interval_ns % shortest else (shortest, self.interval_ns)

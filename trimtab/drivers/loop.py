@@ -26,6 +26,7 @@ from trimtab.domain.input import (
 )
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.samples import SampleBatch
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.trained_model import TrainedModel
 from trimtab.errors import JournalCorrupt
 from trimtab.ports import Machine
@@ -153,7 +154,9 @@ def _for_decider(
         elif not isinstance(item.value, (*_ROWS, ClockJump, TrainedModel)):
             told.append(Numbered(item.seq, item.value))
     told += [
-        Numbered(seq, value) for value in assessed if not isinstance(value, (Notice, CommandResult))
+        Numbered(seq, value)
+        for value in assessed
+        if not isinstance(value, (Notice, CommandResult, SlsReport))
     ]
     told += [Numbered(seq, value) for value in incidents]
     return [*told, *ticks]

@@ -12,6 +12,7 @@ from trimtab.domain.control_loop import ControlLoop
 from trimtab.domain.decision import Decision
 from trimtab.domain.incident import Incident
 from trimtab.domain.input import Input, Notice, Numbered, Output
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.verification import Verification
 from trimtab.drivers.crashpoint import (
     AFTER_INPUTS_JOURNALED,
@@ -29,7 +30,7 @@ log = logging.getLogger("trimtab.live")
 
 # What the world may have been told of. Kpis, assessments and troubles are numerous and follow from a replay.
 AUTHORITATIVE = (
-    Alarm, Incident, Decision, Action, Verification, ControlLoop, CommandResult, Notice,
+    Alarm, Incident, Decision, Action, Verification, ControlLoop, CommandResult, Notice, SlsReport,
 )  # fmt: skip
 
 

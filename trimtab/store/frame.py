@@ -25,6 +25,7 @@ from trimtab.domain.kpi import Kpi
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.policy import PolicySet
 from trimtab.domain.samples import SampleBatch
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.trained_model import TrainedModel
 from trimtab.domain.verification import Verification
 
@@ -56,6 +57,7 @@ KIND_OF: dict[type, int] = {
     Action: 72,
     Verification: 73,
     ControlLoop: 74,
+    SlsReport: 75,
 }
 TYPE_OF = {kind: type_ for type_, kind in KIND_OF.items()}
 
