@@ -16,7 +16,7 @@ from analytics.kpi import (
     variation_pairs,
 )
 from analytics.rows import Indices, Rows
-from analytics.windows import Lane, LaneKey, oldest_kept, period_starts
+from analytics.windows import Lane, LaneKey, oldest_kept, period_starts, row_sums
 from trimtab.domain.kpi import Statistic
 from trimtab.domain.time import NS_PER_SECOND
 
@@ -63,7 +63,7 @@ class GaugeLane(Lane):
         positions = self.chronological(columns[closing])
         panes = self.panes_of(self.instances["pane"], closing, positions)
         counts = self.panes_of(self.instances["count"], closing, positions)
-        samples = counts.sum(axis=1)
+        samples = row_sums(counts)
         present = samples > 0
         match self.key.statistic:
             case Statistic.MIN:
@@ -76,14 +76,14 @@ class GaugeLane(Lane):
                 newest = self.panes - 1 - np.argmax(counts[:, ::-1] > 0, axis=1)
                 return panes[np.arange(len(closing)), newest], present
             case Statistic.SUM:
-                return _row_sums(panes), present
+                return row_sums(panes), present
             case Statistic.MEAN_RATIO:
                 divisors = self.panes_of(self.instances["divisor"], closing, positions)
-                divisor = _row_sums(divisors)
+                divisor = row_sums(divisors)
                 present &= divisor > 0
-                return _row_sums(panes) / np.where(present, divisor, 1.0), present
+                return row_sums(panes) / np.where(present, divisor, 1.0), present
             case _:
-                return _row_sums(panes) / np.maximum(samples, 1), present
+                return row_sums(panes) / np.maximum(samples, 1), present
 
 
 class SampleLane(Lane):
@@ -197,8 +197,8 @@ class CounterLane(Lane):
         feeds = self._feeds_of(closing)
         instance = table["instance"][feeds]
         positions = self.chronological(columns[instance])
-        grown = _row_sums(self.panes_of(table["grown"], feeds, positions))
-        span = table["span"][feeds].sum(axis=1)
+        grown = row_sums(self.panes_of(table["grown"], feeds, positions))
+        span = row_sums(table["span"][feeds])
         size = self.instances.capacity
         known = np.bincount(instance[span > 0], minlength=size) > 0
         if self.key.statistic is Statistic.RATE:
@@ -304,9 +304,3 @@ def rows_from(state: dict[str, Any], feeds: Ints) -> Rows:
     """Return the rows of a snapshot whose feeds still exist."""
     feed = feeds[state["feed"]]
     return Rows(feed, state["time"], state["value"], state["doubt"]).take(feed > 0)
-
-
-def _row_sums(panes: Floats) -> Floats:
-    """Sum each row; contiguous, so that a sum does not depend on how many rows there are."""
-    sums: Floats = np.ascontiguousarray(panes).sum(axis=1)
-    return sums
