@@ -23,6 +23,7 @@ from api import (
     openapi,
     problem,
     services,
+    sls_reports,
     sls_results,
     tmf_service,
     verifications,
@@ -44,7 +45,7 @@ ROUTERS = (
     health.router, services.router, incidents.router, alarms.router, decisions.router,
     actions.router, verifications.router, loop.router, inventory.router, explain.router,
     events.router, mef_alarm.router, mef_performance.router, tmf_service.router,
-    sls_results.router, pages.router, assets.router,
+    sls_results.router, sls_reports.router, pages.router, assets.router,
 )  # fmt: skip
 
 

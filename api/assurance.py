@@ -15,6 +15,7 @@ from trimtab.domain.decision import Decision
 from trimtab.domain.incident import Incident
 from trimtab.domain.input import Notice
 from trimtab.domain.kpi import Kpi
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.verification import Verification
 from trimtab.errors import StoreError
 from trimtab.store.questions import (
@@ -28,6 +29,7 @@ from trimtab.store.questions import (
     Page,
     PageRequest,
     ServiceState,
+    SlsReportFilter,
     Span,
     TopologyView,
     VerificationFilter,
@@ -130,6 +132,14 @@ class ReadModelAssurance:
     async def verification(self, verification_id: str) -> Verification | None:
         """Return one verification."""
         return await self._ask(self._model.verification, verification_id)
+
+    async def sls_reports(self, where: SlsReportFilter, page: PageRequest) -> Page[SlsReport]:
+        """Return service level reports by the end of their period."""
+        return await self._ask(self._model.sls_reports, where, page)
+
+    async def sls_report(self, report_id: str) -> SlsReport | None:
+        """Return one service level report."""
+        return await self._ask(self._model.sls_report, report_id)
 
     async def notices(self, page: PageRequest) -> Page[Notice]:
         """Return notices by time."""

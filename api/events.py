@@ -18,6 +18,7 @@ from api.responses import READS
 from api.scopes import Principal
 from api.services import view_of
 from api.sessions import Session
+from api.sls_reports import SlsReportView
 from api.view import View
 from api.views import (
     ActionView,
@@ -36,6 +37,7 @@ from trimtab.domain.assessment import Assessment
 from trimtab.domain.control_loop import ControlLoop
 from trimtab.domain.decision import Decision
 from trimtab.domain.incident import Incident, IncidentState
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.time import rfc3339
 from trimtab.domain.verification import Verification
 from trimtab.store.questions import AlarmFilter, IncidentFilter, PageRequest, Streamed
@@ -63,6 +65,8 @@ def resource_of(value: Streamed) -> tuple[str, View]:
             return "action", ActionView.of(value)
         case Verification():
             return "verification", VerificationView.of(value)
+        case SlsReport():
+            return "sls_report", SlsReportView.of(value)
         case ControlLoop():
             return "loop", LoopView.of(value)
         case _:

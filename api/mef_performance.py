@@ -1,7 +1,8 @@
 """MEF LSO Legato performance monitoring v5 (W143): one standing report per objective and granularity.
 
-Each is the rolling record of its last periods, so it is always `inProgress`. W143 has no result schema with SLS
-metrics; the framework's extension point carries ours, published at `/schemas/`.
+Each is the rolling record of its last periods, so it is always `inProgress`. Besides, there is one for each whole
+period of a service, which is `completed` (mef_period.py). W143 has no result schema with SLS metrics; the framework's
+extension point carries ours, published at `/schemas/`.
 """
 
 from dataclasses import dataclass
@@ -12,13 +13,20 @@ from starlette.responses import Response
 
 from api.context import ApiContext, Caller, Context, base_url
 from api.mef import ERRORS, PAGING, Parameter, Query, answer, answer_page, later, times
+from api.mef_period import (
+    COMPLETED,
+    completed_find_body,
+    completed_full_body,
+    period_job_id,
+)
 from api.mef_words import OUTPUT_FORMATS, REPORT_STATES, RESULT_FORMATS
 from api.problem import not_found
 from api.scopes import Principal
 from api.sls_results import CONFIGURATION_TYPE, result_body
 from trimtab.domain.identity import content_id
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.time import NS_PER_SECOND, rfc3339
-from trimtab.store.questions import ObjectiveState, Page, Span
+from trimtab.store.questions import ObjectiveState, Page, PageRequest, SlsReportFilter, Span
 
 PREFIX = "/mefApi/legato/performanceMonitoring/v5"
 GRANULARITIES = ((1, "MIN", 60), (15, "MIN", 900), (1, "HOUR", 3_600))
@@ -72,9 +80,15 @@ async def list_reports(request: Request, context: Context, principal: Caller) ->
     """List or find reports, without their content (W143 listPerformanceReport)."""
     query = Query(request, PARAMETERS)
     wanted, throttled = query.page()
-    found = [r for r in await reports_of(context, principal) if _matches(r, query, context)]
-    part = tuple(found[wanted.offset : wanted.offset + wanted.limit])
-    return answer_page(Page(part, len(found)), throttled, lambda r: find_body(r, context))
+    standing = [r for r in await reports_of(context, principal) if _matches(r, query, context)]
+    part = standing[wanted.offset : wanted.offset + wanted.limit]
+    over = await _completed(query, context, principal, PageRequest(
+        wanted.limit - len(part), offset=max(0, wanted.offset - len(standing)), oldest_first=True
+    ))  # fmt: skip
+    bodies = [*(find_body(r, context) for r in part), *map(completed_find_body, over.items)]
+    return answer_page(
+        Page(tuple(bodies), len(standing) + over.total), throttled, lambda body: body
+    )
 
 
 @router.get("/performanceReport/{id}", response_class=Response)
@@ -85,6 +99,11 @@ async def retrieve_report(
     for report in await reports_of(context, principal):
         if report.id == id:
             return answer(await full_body(report, context, base_url(request)))
+    found = await context.assurance.sls_report(id)
+    state = await context.assurance.service(found.object_id) if found is not None else None
+    if found is not None and state is not None and principal.owns(found.object_id):
+        href = f"{base_url(request)}{PREFIX}/performanceReport/{id}"
+        return answer(completed_full_body(found, state, href))
     raise not_found(f"performance report {id}")
 
 
@@ -127,6 +146,42 @@ async def reports_of(context: ApiContext, principal: Principal) -> list[Report]:
                 start_ns = end_ns - PERIODS_MAX * period_ns
                 found.append(Report(state.service.id, item, granularity, start_ns, end_ns))
     return found
+
+
+async def _completed(
+    query: Query, context: ApiContext, principal: Principal, page: PageRequest
+) -> Page[SlsReport]:
+    """Return the completed reports that match a query, oldest first."""
+    exact = {
+        "serviceFromId": "",
+        "serviceToId": "",
+        "entityId": "",
+        "state": COMPLETED,
+        "outputFormat": "json",
+        "resultFormat": "payload",
+    }
+    service_id, length_ns = query.text("serviceId"), None
+    job_id = query.text("performanceJobId")
+    if job_id is not None:
+        jobs = {
+            period_job_id(state.service.id, length): (state.service.id, length)
+            for state in await context.assurance.services()
+            for length in state.service.periods_ns
+        }
+        owner, length_ns = jobs.get(job_id, ("", None))
+        if service_id not in {None, owner}:
+            owner = ""
+        service_id = owner
+    if any(query.text(name) not in {None, value} for name, value in exact.items()):
+        return Page((), 0)
+    return await context.assurance.sls_reports(
+        SlsReportFilter(
+            principal.tenant, service_id, length_ns,
+            query.span("reportingTimeframe.startDate"), query.span("reportingTimeframe.endDate"),
+            query.span("creationDateTime"),
+        ),
+        page,
+    )  # fmt: skip
 
 
 def _matches(report: Report, query: Query, context: ApiContext) -> bool:

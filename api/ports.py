@@ -13,6 +13,7 @@ from trimtab.domain.decision import Decision
 from trimtab.domain.incident import Incident
 from trimtab.domain.input import Notice
 from trimtab.domain.kpi import Kpi
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.verification import Verification
 from trimtab.store.questions import (
     ActionFilter,
@@ -25,6 +26,7 @@ from trimtab.store.questions import (
     Page,
     PageRequest,
     ServiceState,
+    SlsReportFilter,
     Span,
     TopologyView,
     VerificationFilter,
@@ -120,6 +122,12 @@ class Assurance(Protocol):
     async def verification(self, verification_id: str) -> Verification | None:
         """Return one verification."""
         ...
+
+    async def sls_reports(self, where: SlsReportFilter, page: PageRequest) -> Page[SlsReport]:
+        """Return service level reports by the end of their period."""
+
+    async def sls_report(self, report_id: str) -> SlsReport | None:
+        """Return one service level report."""
 
     async def notices(self, page: PageRequest) -> Page[Notice]:
         """Return notices by time."""

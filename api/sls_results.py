@@ -13,13 +13,17 @@ from starlette.responses import JSONResponse, Response
 from api.metric_names import direction_of, metric_of
 from api.problem import not_found
 from api.responses import READS
-from trimtab.domain.kpi import KpiDefinition
 from trimtab.store.questions import Measurement, ObjectiveState
 
 RESULTS_TYPE = "urn:trimtab:spec:service:ce-sls-monitoring-results:v1.0.0:all"
 CONFIGURATION_TYPE = "urn:trimtab:spec:service:ce-sls-monitoring-configuration:v1.0.0:all"
 SCHEMAS = frozenset(
-    {"ce-sls-monitoring-results-v1.0.0.json", "ce-sls-monitoring-configuration-v1.0.0.json"}
+    {
+        "ce-sls-monitoring-results-v1.0.0.json",
+        "ce-sls-monitoring-configuration-v1.0.0.json",
+        "ce-sls-period-results-v1.0.0.json",
+        "ce-sls-period-configuration-v1.0.0.json",
+    }
 )
 MICROSECONDS = 1_000_000
 PERCENT = 100
@@ -48,30 +52,33 @@ def result_body(item: ObjectiveState, measurement: Measurement) -> dict[str, Any
         "windowsKnown": measurement.known,
         "windowsFulfilled": measurement.met,
     }
+    return body | objective_member(item, measurement.value)
+
+
+def objective_member(item: ObjectiveState, value: float | None) -> dict[str, Any]:
+    """Return an objective's metric with its bound and what was measured, under the name that MEF has for it."""
     metric = metric_of(item.kpi) if item.kpi else None
     if item.kpi is None or metric is None:
         other: dict[str, Any] = {"kpiName": item.objective.kpi, "objective": item.objective.bound}
         if item.kpi is not None:
             other["unit"] = item.kpi.unit
-        if measurement.value is not None:
-            other["measured"] = measurement.value
-        body["kpi"] = other
-        return body
-    direction = direction_of(item.kpi)
+        if value is not None:
+            other["measured"] = value
+        return {"kpi": other}
+    direction, unit = direction_of(item.kpi), item.kpi.unit
     capital = direction[0].upper() + direction[1:]
     inner: dict[str, Any] = {
-        f"{direction}{metric.short}Objective": _amount(item.kpi, item.objective.bound)
+        f"{direction}{metric.short}Objective": amount_of(unit, item.objective.bound)
     }
     if metric.percentile and item.kpi.percentile is not None:
         inner[f"{direction}{metric.short}Percentile"] = item.kpi.percentile
-    if measurement.value is not None:
-        inner[f"measured{capital}{metric.short}"] = _amount(item.kpi, measurement.value)
-    body[f"{direction}{metric.long}"] = inner
-    return body
+    if value is not None:
+        inner[f"measured{capital}{metric.short}"] = amount_of(unit, value)
+    return {f"{direction}{metric.long}": inner}
 
 
-def _amount(kpi: KpiDefinition, value: float) -> object:
+def amount_of(unit: str, value: float) -> object:
     """Return a delay as TimeDuration in microseconds, a ratio in percent, as CarrierEthernetSls has them."""
-    if kpi.unit == "seconds":
+    if unit == "seconds":
         return {"timeDurationValue": round(value * MICROSECONDS), "timeDurationUnits": "US"}
     return round(value * PERCENT, DIGITS)

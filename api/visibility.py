@@ -11,6 +11,7 @@ from api.scopes import Principal
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import Assessment
 from trimtab.domain.incident import Cause, Incident
+from trimtab.domain.sls import SlsReport
 from trimtab.store.questions import Streamed, StreamEvent
 
 PROVIDER_INFRASTRUCTURE = "provider infrastructure"
@@ -72,7 +73,7 @@ def streamed_for(principal: Principal, value: Streamed) -> Streamed | None:
     """Return a streamed value as the caller may see it, None when it is not theirs."""
     if principal.provider:
         return value
-    if isinstance(value, Assessment | Alarm):
+    if isinstance(value, Assessment | Alarm | SlsReport):
         return value if principal.owns(value.object_id) else None
     if isinstance(value, Incident):
         return incident_for(principal, value)

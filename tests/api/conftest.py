@@ -36,6 +36,14 @@ from trimtab.domain.managed_object import (
 )
 from trimtab.domain.policy import ActionKind
 from trimtab.domain.service import Comparator, Service, ServiceLevelObjective
+from trimtab.domain.sls import (
+    GroupAvailability,
+    PairPerformance,
+    Performance,
+    SlsReport,
+    SlsTerms,
+    worst,
+)
 from trimtab.domain.time import NS_PER_SECOND
 from trimtab.domain.verification import Verdict, Verification
 from trimtab.errors import StoreError
@@ -53,6 +61,7 @@ from trimtab.store.questions import (
     PageRequest,
     Position,
     ServiceState,
+    SlsReportFilter,
     Span,
     StreamEvent,
     TopologyView,
@@ -122,6 +131,7 @@ class FakeAssurance:
     decision_rows: dict[str, Decision] = field(default_factory=dict)
     action_rows: dict[str, Action] = field(default_factory=dict)
     verification_rows: dict[str, Verification] = field(default_factory=dict)
+    sls_rows: dict[str, SlsReport] = field(default_factory=dict)
     notice_rows: list[Notice] = field(default_factory=list)
     loop_state: ControlLoop | None = None
     inventory: TopologyView = field(default_factory=lambda: TopologyView((), (), ()))
@@ -143,6 +153,8 @@ class FakeAssurance:
             tables[type(value)][value.id] = value
         elif isinstance(value, ControlLoop):
             self.loop_state = value
+        elif isinstance(value, SlsReport):
+            self.sls_rows[value.context.id] = value
         elif isinstance(value, Notice):
             self.notice_rows.append(value)
         elif isinstance(value, Assessment):
@@ -259,6 +271,20 @@ class FakeAssurance:
 
     async def verification(self, verification_id: str) -> Verification | None:
         return self.verification_rows.get(verification_id)
+
+    async def sls_reports(self, where: SlsReportFilter, page: PageRequest) -> Page[SlsReport]:
+        found = [
+            item for item in self.sls_rows.values()
+            if (where.tenant is None or item.object_id.startswith(f"{where.tenant}/"))
+            and _same(where.service_id, item.object_id)
+            and _same(where.length_ns, item.end_ns - item.start_ns)
+            and _holds(where.starts, item.start_ns) and _holds(where.ends, item.end_ns)
+            and _holds(where.reckoned, item.reckoned_at_ns)
+        ]  # fmt: skip
+        return _page(found, lambda item: (item.end_ns, item.context.id), page)
+
+    async def sls_report(self, report_id: str) -> SlsReport | None:
+        return self.sls_rows.get(report_id)
 
     async def notices(self, page: PageRequest) -> Page[Notice]:
         return _page(self.notice_rows, lambda notice: (notice.at_ns, notice.id), page)
@@ -429,6 +455,37 @@ def _history(world: FakeAssurance, seconds: int) -> None:
                 rows.append(Measurement(end - length, end, value, 60, 58, 58, False))
 
 
+QUARTER = 900 * SECOND
+
+
+def sls_report(service_id: str, end_ns: int) -> SlsReport:
+    """Return the report of a quarter of an hour with 40 s of outage; nothing came back from the way back."""
+    forward = Performance(
+        900, 900, 860, 8_600.0, 43.0, 8_557, ((95.0, 0.0131),), 0.0102, 0.0061, 0.0008, 0.005,
+        860 / 900, 4, 1,
+    )  # fmt: skip
+    backward = Performance(
+        900, 0, 0, 0.0, 0.0, 0, ((95.0, None),), None, None, None, None, None, None, None
+    )
+    pairs = tuple(
+        PairPerformance(f"direction={name}", (("direction", name),), found)
+        for name, found in (("backward", backward), ("forward", forward))
+    )
+    return SlsReport(
+        Context(f"sls-{service_id.partition('/')[0]}-{end_ns}"), service_id, end_ns - QUARTER, end_ns,
+        end_ns + 16 * SECOND, SlsTerms(), True, worst([forward, backward]), pairs,
+        (GroupAvailability("dual", 900, 0.9), GroupAvailability("unheard", 0, None)),
+    )  # fmt: skip
+
+
+def _reports(world: FakeAssurance) -> None:
+    end = NOW_NS // QUARTER * QUARTER
+    for service_id in (ACME, GLOBEX):
+        for number in range(3):
+            report = sls_report(service_id, end - number * QUARTER)
+            world.sls_rows[report.context.id] = report
+
+
 def _story(world: FakeAssurance) -> None:
     """Tell of the hang: alarm, incident, decision, action, verification; and of one that awaits a person."""
     at = NOW_NS - 90 * SECOND
@@ -535,6 +592,7 @@ def build_world() -> Callable[[int], FakeAssurance]:
         _resources(world)
         _history(world, seconds)
         _story(world)
+        _reports(world)
         return world
 
     return build

@@ -15,6 +15,7 @@ from openapi_schema_validator import OAS30Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from api.mef_period import PERIOD_CONFIGURATION_TYPE, PERIOD_RESULTS_TYPE
 from api.sls_results import CONFIGURATION_TYPE, RESULTS_TYPE
 from trimtab.domain.alarm import AlarmState
 
@@ -209,14 +210,16 @@ async def test_a_broken_store_is_an_internal_error_of_mef(
 async def test_reports_are_listed_without_content(client_of: Client, specified: Any) -> None:
     answer = await get(client_of("noc"), f"{PERFORMANCE}/performanceReport")
     listed = answer.json()
-    assert len(listed) == 2 * 3 * 3  # services, objectives, granularities
+    assert (
+        len(listed) == 2 * 3 * 3 + 6
+    )  # services, objectives, granularities; and periods that are over
     assert len({report["id"] for report in listed}) == len(listed)
     for report in listed:
         specified("performance")("PerformanceReport_Find", report)
         assert "reportContent" not in report
     part = await get(client_of("noc"), f"{PERFORMANCE}/performanceReport?offset=4&limit=5")
     assert [r["id"] for r in part.json()] == [r["id"] for r in listed[4:9]]
-    assert (part.headers["x-total-count"], part.headers["x-result-count"]) == ("18", "5")
+    assert (part.headers["x-total-count"], part.headers["x-result-count"]) == ("24", "5")
     assert (await get(client_of("noc"), f"{PERFORMANCE}/performanceReport")).json() == listed
 
 
@@ -237,6 +240,69 @@ async def test_a_report_holds_its_objectives_periods(
         assert len(content["reportContentItem"]) == 3
         for item in content["reportContentItem"]:
             published(RESULTS_TYPE, item["measurementData"][0])
+
+
+async def test_a_period_that_is_over_is_a_completed_report(
+    client_of: Client, specified: Any, published: Check
+) -> None:
+    client = client_of("noc")
+    query = f"serviceId={ACME}&state=completed"
+    reports = (await get(client, f"{PERFORMANCE}/performanceReport?{query}")).json()
+    assert len(reports) == 3
+    full = (await get(client, f"{PERFORMANCE}/performanceReport/{reports[0]['id']}")).json()
+    specified("performance")("PerformanceReport", full)
+    assert reports[0].items() <= full.items()
+    assert full["state"] == "completed"
+    assert full["granularity"] == {"timeDurationValue": 15, "timeDurationUnits": "MIN"}
+    published(PERIOD_CONFIGURATION_TYPE, full["serviceSpecificConfiguration"])
+    contents = full["reportContent"]
+    assert len(contents) == 3  # the service, and its two ordered pairs
+    for content in contents:
+        (item,) = content["reportContentItem"]
+        published(PERIOD_RESULTS_TYPE, item["measurementData"][0])
+    whole = contents[0]["reportContentItem"][0]["measurementData"][0]
+    assert whole["availability"] == pytest.approx(95.555555556)
+    delay, loss, available = whole["objectives"]
+    assert delay["oneWayFrameDelay"]["measuredOneWayFd"]["timeDurationValue"] == 13_100
+    assert (delay["fulfilled"], loss["fulfilled"], available["fulfilled"]) == (True, True, False)
+    assert whole["groupAvailability"] == [
+        {"name": "dual", "availability": 90.0},
+        {"name": "unheard"},
+    ]
+    backward = contents[1]["reportContentItem"][0]["measurementData"][0]
+    assert "frameLossRatio" not in backward
+
+
+async def test_completed_reports_follow_the_standing_ones_and_are_found_by_time_and_job(
+    client_of: Client,
+) -> None:
+    client = client_of("noc")
+    last = (await get(client, f"{PERFORMANCE}/performanceReport?offset=17&limit=3")).json()
+    assert [report["state"] for report in last] == ["inProgress", "completed", "completed"]
+    end = last[2]["reportingTimeframe"]["reportingEndDate"]
+    query = f"state=completed&reportingTimeframe.endDate.gt={end}"
+    assert len((await get(client, f"{PERFORMANCE}/performanceReport?{query}")).json()) == 4
+    job = last[1]["performanceJob"]["performanceJobId"]
+    owner = last[1]["monitoredObject"][0]["serviceId"]
+    found = (await get(client, f"{PERFORMANCE}/performanceReport?performanceJobId={job}")).json()
+    assert {report["monitoredObject"][0]["serviceId"] for report in found} == {owner}
+    assert len(found) == 3
+    assert (await get(client, f"{PERFORMANCE}/performanceReport?performanceJobId=x")).json() == []
+
+
+async def test_sls_reports_are_ones_own(client_of: Client) -> None:
+    listed = (await get(client_of("acme"), "/api/v1/sls-reports?limit=2")).json()
+    assert listed["total"] == 3
+    assert {item["service_id"] for item in listed["items"]} == {ACME}
+    (item, _) = listed["items"]
+    assert (await get(client_of("acme"), f"/api/v1/sls-reports/{item['id']}")).json() == item
+    assert item["performance"]["frame_delay"] == [{"percentile": 95.0, "seconds": 0.0131}]
+    await get(client_of("globex"), f"/api/v1/sls-reports/{item['id']}", 404)
+    mine = f"{PERFORMANCE}/performanceReport/{item['id']}"
+    await get(client_of("globex"), mine, 404)
+    assert (await get(client_of("noc"), "/api/v1/sls-reports?period_seconds=60")).json()[
+        "total"
+    ] == 0
 
 
 async def test_what_was_not_measured_is_absent_and_suspect(client_of: Client) -> None:
@@ -264,10 +330,10 @@ async def test_what_was_not_measured_is_absent_and_suspect(client_of: Client) ->
 @pytest.mark.parametrize(
     "query, number",
     [
-        ("state=completed", 0), ("entityId=x", 0), ("resultFormat=attachment", 0),
-        ("creationDateTime.gt=2020-01-01T00:00:00Z", 18),
+        ("state=completed", 6), ("state=failed", 0), ("entityId=x", 0), ("resultFormat=attachment", 0),
+        ("creationDateTime.gt=2020-01-01T00:00:00Z", 24),
         ("creationDateTime.lt=2020-01-01T00:00:00Z", 0),
-        ("reportingTimeframe.startDate.gt=2020-01-01T00:00:00Z", 18),
+        ("reportingTimeframe.startDate.gt=2020-01-01T00:00:00Z", 24),
         ("reportingTimeframe.endDate.lt=2020-01-01T00:00:00Z", 0),
     ],
 )  # fmt: skip

@@ -139,3 +139,57 @@ def test_what_is_wrong_with_anomalies_is_said(tmp_path: Path, section: str, said
     with pytest.raises(ConfigurationError, match=said) as caught:
         load_text(tmp_path, f"{SMALL}anomalies: {section}\n")
     assert [finding.line for finding in caught.value.findings] == [9]
+
+
+SLS = SMALL.replace(
+    "    objectives:",
+    """    interval: 1d
+    sls:
+      consecutive_slots: 4
+      maintenance: [{from: 2026-12-01T00:00:00Z, to: "2026-12-01T02:00:00+01:00"}]
+      groups: [{name: dual, sets: [[from=a], [from=b]]}]
+    objectives:""",
+)
+
+
+def test_how_a_service_is_reckoned_follows_from_its_objectives(tmp_path: Path) -> None:
+    text = SMALL + (
+        "kpis:\n"
+        "  - {name: up, of: service, series: twamp_lost, statistic: availability, unit: ratio,"
+        " slot: 2s, loss_threshold: 0.5, consecutive_slots: 5}\n"
+    )
+    more = "      - {name: up, kpi: up, at_least: 0.99}\n      - {name: p99, kpi: frame_delay_p99, at_most: 1}\napi:"
+    (service,) = load_text(tmp_path, text.replace("api:", more)).configuration.services
+    terms = service.sls
+    assert terms.delay_percentiles == (95.0, 99.0)
+    assert (terms.delay_series, terms.loss_series) == ("probe_delay_seconds", "twamp_lost")
+    assert (terms.slot_ns, terms.loss_threshold_ratio) == (2 * NS_PER_SECOND, 0.5)
+    assert (terms.consecutive_slots, terms.high_loss_run) == (5, 3)
+    assert service.periods_ns == (900 * NS_PER_SECOND, 30 * 24 * 3_600 * NS_PER_SECOND)
+
+
+def test_what_a_service_says_of_its_reckoning_counts(tmp_path: Path) -> None:
+    (service,) = load_text(tmp_path, SLS).configuration.services
+    assert service.sls.consecutive_slots == 4
+    (window,) = service.sls.maintenance
+    assert window.end_ns - window.start_ns == 3_600 * NS_PER_SECOND
+    assert service.sls.groups[0].sets == (("from=a",), ("from=b",))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("consecutive_slots: 4", "high_loss_run: 10", "high_loss_run 10 of 10 consecutive slots"),
+        ("consecutive_slots: 4", "slot: 7s", "measurement interval 15m and slot 7s"),
+        ("interval: 1d", "interval: 1500ms", "interval 1s500ms and slot 1s"),
+        ("from: 2026-12-01T00:00:00Z", "from: 2026-12-02T00:00:00Z", "ends before it begins"),
+        ("from: 2026-12-01T00:00:00Z", "from: 2026-12-01", "has no UTC offset"),
+        ("groups: [{", "groups: [{least: 3, ", "`dual` wants 3 of 2 sets"),
+    ],
+)
+def test_what_is_wrong_with_a_reckoning_is_said(
+    tmp_path: Path, before: str, after: str, said: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_text(tmp_path, SLS.replace(before, after))
+    assert said in str(caught.value)

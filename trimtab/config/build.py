@@ -20,6 +20,7 @@ from trimtab.config.model import (
     ServicePart,
     TopologyPart,
 )
+from trimtab.config.sls import sls_findings, terms_of
 from trimtab.domain.codec import encode
 from trimtab.domain.configuration import ActuatorBinding, AnomalyRule, BindingRule, Configuration
 from trimtab.domain.kpi import KpiDefinition, LabelMatcher
@@ -70,6 +71,7 @@ def cross_check(document: Document, file: File) -> list[Finding]:
         for number, objective in enumerate(service.objectives):
             where = (*at, "objectives", number)
             findings.extend(_of_kind(document, where, objective, ObjectKind.SERVICE, kpis))
+        findings.extend(sls_findings(document, at, service, terms_of(service, kpis)))
     for index, condition in enumerate(file.conditions):
         findings.extend(_of_kind(document, ("conditions", index), condition, condition.of, kpis))
     findings.extend(_windows(document, file))
@@ -148,9 +150,10 @@ def configuration(file: File) -> Configuration:
         for item in service.objectives
     ]
     objectives.extend(_objective(item, item.of, None) for item in file.conditions)
+    kpis = {item.name: item for item in all_kpis(file)}
     without_hash = Configuration(
         hash="",
-        services=tuple(_service(item) for item in file.services),
+        services=tuple(_service(item, kpis) for item in file.services),
         objectives=tuple(objectives),
         kpis=tuple(_kpi(item, file.kpi_defaults) for item in all_kpis(file)),
         bindings=tuple(_binding(item) for item in file.bindings),
@@ -171,11 +174,11 @@ def _anomalies(part: AnomaliesPart | None) -> AnomalyRule | None:
     )  # fmt: skip
 
 
-def _service(item: ServicePart) -> Service:
+def _service(item: ServicePart, kpis: dict[str, KpiPart]) -> Service:
     tenant, _, name = parse_object_id(item.id)
     return Service(
         item.id, tenant, item.name or name, tuple(item.uses), parse_duration(item.interval),
-        tuple(sorted(item.labels.items())),
+        tuple(sorted(item.labels.items())), terms_of(item, kpis),
     )  # fmt: skip
 
 

@@ -1,14 +1,16 @@
 """The shape of trimtab.yaml, as pydantic reads it: strict, every key known, durations as people write them."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from trimtab.config.duration import parse_duration
 from trimtab.domain.alarm import AlarmType, PerceivedSeverity
 from trimtab.domain.kpi import Statistic
 from trimtab.domain.managed_object import ObjectKind, RelationKind, parse_object_id
 from trimtab.domain.policy import ActionKind
+from trimtab.domain.time import ns_from_rfc3339
 
 FORMAT = 1
 LIST_MAX = 10_000
@@ -42,9 +44,20 @@ def _duration(text: str) -> str:
     return text
 
 
+def _moment(value: Any) -> Any:
+    """Check that a value is a time with an offset; YAML may have read it already."""
+    if isinstance(value, str):
+        ns_from_rfc3339(value)
+        return value
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.isoformat()
+    raise ValueError("this is no time with an offset; write e.g. 2026-01-01T00:00:00Z")
+
+
 ScopeName = Literal["read", "operate", "ingest", "metrics", "callback"]
 ObjectId = Annotated[str, AfterValidator(_object_id)]
 Duration = Annotated[str, AfterValidator(_duration)]
+Moment = Annotated[str, BeforeValidator(_moment)]
 Name = Annotated[str, Field(pattern=NAME)]
 
 
@@ -83,6 +96,40 @@ class Condition(Objective):
     symptom: Name
 
 
+class MaintenancePart(Part):
+    """An agreed span of time that counts for nothing: RFC 3339, with an offset."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    begin: Moment = Field(alias="from")
+    end: Moment = Field(alias="to")
+
+
+class PairGroupPart(Part):
+    """Sets of ordered pairs of which `least` are to be available at once; pairs as reports name them."""
+
+    name: Name
+    sets: list[list[str]] = Field(min_length=1, max_length=100)
+    least: int = Field(default=1, ge=1, le=100)
+
+
+class SlsPart(Part):
+    """How a service's performance is reckoned for reports; what is not given follows from its objectives' KPIs."""
+
+    measurement_interval: Duration = "15m"
+    pair_labels: list[str] = Field(
+        default_factory=lambda: ["from", "to", "direction"], min_length=1, max_length=8
+    )
+    slot: Duration | None = None
+    loss_threshold: float | None = Field(default=None, ge=0, le=1)
+    consecutive_slots: int | None = Field(default=None, ge=1, le=1_000)
+    high_loss_run: int | None = None
+    separation: Duration = "1s"
+    late_after: Duration = "5s"
+    maintenance: list[MaintenancePart] = Field(default_factory=list, max_length=1_000)
+    groups: list[PairGroupPart] = Field(default_factory=list, max_length=100)
+
+
 class ServicePart(Part):
     """A service of one tenant: what carries it, and what was promised."""
 
@@ -92,6 +139,7 @@ class ServicePart(Part):
     interval: Duration = "30d"
     labels: dict[str, str] = Field(default_factory=dict)
     objectives: list[Objective] = Field(min_length=1, max_length=100)
+    sls: SlsPart | None = None
 
 
 class RelationPart(Part):

@@ -12,6 +12,7 @@ from trimtab.store.questions import (
     Page,
     PageRequest,
     Position,
+    SlsReportFilter,
     Span,
     VerificationFilter,
 )
@@ -93,6 +94,13 @@ def of_verifications(where: VerificationFilter) -> Conditions:
     """Return the conditions of a verification filter."""
     found = Conditions().equal("incident_id", where.incident_id)
     return found.equal("action_id", where.action_id).equal("verdict", where.verdict)
+
+
+def of_sls_reports(where: SlsReportFilter) -> Conditions:
+    """Return the conditions of a filter of service level reports."""
+    found = Conditions().equal("tenant", where.tenant).equal("service_id", where.service_id)
+    found.equal("length_ns", where.length_ns).within("start_ns", where.starts)
+    return found.within("at_ns", where.ends).within("reckoned_ns", where.reckoned)
 
 
 def read_item(connection: sqlite3.Connection, table: str, id_: str) -> Any:

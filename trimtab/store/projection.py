@@ -17,12 +17,23 @@ from trimtab.domain.input import Notice
 from trimtab.domain.kpi import Kpi
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.policy import PolicySet
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.verification import Verification
 from trimtab.store.causality import Node, node_of
 from trimtab.store.inventory import Inventory
 from trimtab.store.performance import sum_up
 
-STREAMED = (Assessment, Alarm, Incident, Decision, Action, Verification, ControlLoop, Notice)
+STREAMED = (
+    Assessment,
+    Alarm,
+    Incident,
+    Decision,
+    Action,
+    Verification,
+    ControlLoop,
+    Notice,
+    SlsReport,
+)
 _WITHOUT_BODY = (Kpi, InventoryChange)
 
 
@@ -52,6 +63,7 @@ class Projection:
             Action: self._action,
             Verification: self._verification,
             Notice: self._notice,
+            SlsReport: self._sls_report,
             Command: self._command,
             CommandResult: self._command_result,
             ControlLoop: self._control_loop,
@@ -158,6 +170,12 @@ class Projection:
 
     def _notice(self, seq: int, body: str, value: Notice) -> None:
         self._item("notices", value.id, value.at_ns, False, body)
+
+    def _sls_report(self, seq: int, body: str, value: SlsReport) -> None:
+        self._item(
+            "sls_reports", value.context.id, value.end_ns, False, tenant_of(value.object_id),
+            value.object_id, value.end_ns - value.start_ns, value.start_ns, value.reckoned_at_ns, body,
+        )  # fmt: skip
 
     def _command(self, seq: int, body: str, value: Command) -> None:
         self._run(

@@ -14,6 +14,7 @@ from trimtab.domain.input import Notice
 from trimtab.domain.kpi import KpiDefinition
 from trimtab.domain.managed_object import Alias, ManagedObject, Relation
 from trimtab.domain.service import Service, ServiceLevelObjective
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.verification import Verdict, Verification
 
 T = TypeVar("T")
@@ -113,6 +114,18 @@ class VerificationFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class SlsReportFilter:
+    """Choose service level reports; `length_ns` is that of the period, `starts` and `ends` bound its borders."""
+
+    tenant: str | None = None
+    service_id: str | None = None
+    length_ns: int | None = None
+    starts: Span = ANY_TIME
+    ends: Span = ANY_TIME
+    reckoned: Span = ANY_TIME
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectiveState:
     """One objective of a service, how its KPI is made, and its latest assessment (None before the first)."""
 
@@ -181,7 +194,15 @@ class TopologyView:
 
 
 Streamed: TypeAlias = (
-    Assessment | Alarm | Incident | Decision | Action | Verification | ControlLoop | Notice
+    Assessment
+    | Alarm
+    | Incident
+    | Decision
+    | Action
+    | Verification
+    | ControlLoop
+    | Notice
+    | SlsReport
 )
 
 

@@ -20,6 +20,7 @@ from trimtab.domain.input import Notice
 from trimtab.domain.kpi import Kpi
 from trimtab.domain.policy import PolicySet
 from trimtab.domain.service import Service
+from trimtab.domain.sls import SlsReport
 from trimtab.domain.verification import Verification
 from trimtab.store import lists, measurements
 from trimtab.store.database import Database
@@ -41,6 +42,7 @@ from trimtab.store.questions import (
     Page,
     PageRequest,
     ServiceState,
+    SlsReportFilter,
     Span,
     StreamEvent,
     TopologyView,
@@ -187,6 +189,15 @@ class ReadModel:
     def verification(self, verification_id: str) -> Verification | None:
         """Return one verification."""
         found: Verification | None = self._item("verifications", verification_id)
+        return found
+
+    def sls_reports(self, where: SlsReportFilter, page: PageRequest) -> Page[SlsReport]:
+        """Return service level reports by the end of their period."""
+        return self._page("sls_reports", lists.of_sls_reports(where), page)
+
+    def sls_report(self, report_id: str) -> SlsReport | None:
+        """Return one service level report."""
+        found: SlsReport | None = self._item("sls_reports", report_id)
         return found
 
     def notices(self, page: PageRequest) -> Page[Notice]:

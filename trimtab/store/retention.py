@@ -27,7 +27,10 @@ class Retention:
     every_values: int = 10_000  # values written between two prunings
 
 
-_ITEMS = ("alarms", "incidents", "decisions", "actions", "verifications", "notices", "commands")
+_ITEMS = (
+    "alarms", "incidents", "decisions", "actions", "verifications", "notices", "commands",
+    "sls_reports",
+)  # fmt: skip
 
 
 def prune(connection: sqlite3.Connection, keep: Retention, now: int) -> None:

@@ -33,6 +33,7 @@ from trimtab.domain.managed_object import (
 )
 from trimtab.domain.policy import ActionKind
 from trimtab.domain.service import Comparator, Service, ServiceLevelObjective
+from trimtab.domain.sls import PairPerformance, Performance, SlsReport, SlsTerms
 from trimtab.domain.verification import Verdict, Verification
 from trimtab.errors import StoreError
 from trimtab.store import database
@@ -44,6 +45,7 @@ from trimtab.store.questions import (
     DecisionFilter,
     IncidentFilter,
     PageRequest,
+    SlsReportFilter,
     Span,
     VerificationFilter,
 )
@@ -627,3 +629,34 @@ def test_a_closed_model_answers_with_its_error(model: ReadModel) -> None:
     for ask in asks:
         with pytest.raises(StoreError, match=r"closed|can't be read"):
             ask()
+
+
+def sls_report(end: int, object_id: str = VPN, seconds: int = 900) -> SlsReport:
+    found = Performance(
+        seconds, seconds, seconds, 9.0, 0.0, 9, ((95.0, 0.01),), 0.01, 0.0, None, 0.0, 1.0, 0, 0
+    )
+    pair = PairPerformance("from=a", (("from", "a"),), found)
+    return SlsReport(
+        Context(f"sls-{object_id}-{end}-{seconds}"), object_id, (end - seconds) * SECOND, end * SECOND,
+        (end + 15) * SECOND, SlsTerms(), False, found, (pair,),
+    )  # fmt: skip
+
+
+def test_service_level_reports_are_chosen_by_service_length_and_time(model: ReadModel) -> None:
+    told = [
+        sls_report(900),
+        sls_report(1_800),
+        sls_report(1_800, WEB),
+        sls_report(3_600, VPN, 3_600),
+    ]
+    model.apply(0, 0, told)
+    assert model.sls_report("nowhere") is None
+    assert model.sls_report(told[1].context.id) == told[1]
+    assert model.sls_reports(SlsReportFilter(), FIRST).total == 4
+    mine = model.sls_reports(SlsReportFilter("acme", length_ns=900 * SECOND), FIRST)
+    assert mine.items == (told[1], told[0])
+    ends = SlsReportFilter(ends=Span(after_ns=1_800 * SECOND))
+    assert model.sls_reports(ends, FIRST).items == (told[3],)
+    starts = SlsReportFilter(service_id=VPN, starts=Span(before_ns=1))
+    assert model.sls_reports(starts, FIRST).items == (told[3], told[0])
+    assert [event.value for event in model.events_after(-1, 10).events] == told
