@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from analytics.burn_rate import KINDS, PAGE, Burnt
 from analytics.forecast.breach import (
     AHEAD,
     BEYOND,
@@ -12,7 +13,7 @@ from analytics.forecast.breach import (
     BreachForecaster,
 )
 from analytics.objective import Foretold
-from trimtab.domain.alarm import Alarm, AlarmState
+from trimtab.domain.alarm import Alarm, AlarmState, PerceivedSeverity
 from trimtab.domain.assessment import Assessment, Foreseen, FulfilmentStatus, Trouble
 from trimtab.domain.context import Context
 from trimtab.domain.identity import content_id
@@ -22,6 +23,7 @@ from trimtab.domain.time import NS_PER_SECOND
 from trimtab.series import key_group
 
 SUSPECT_CONFIDENCE = 0.5
+BUDGET_BURN = "budget-burn"
 
 
 _PREDICTED = {
@@ -112,6 +114,32 @@ def raise_alarm(
         unit=kpi.unit,
         text=breach_text(kpi.object_id, objective, kpi.value, kpi.unit),
         service_affecting=service_affecting,
+    )
+
+
+def raise_burn_alarm(
+    kpi: Kpi, objective: ServiceLevelObjective, burnt: Burnt, reported_at_ns: int
+) -> Alarm:
+    """Return the alarm that an objective's error budget goes too fast; its value is how many times too fast."""
+    kind = KINDS[burnt.kind]
+    identity = alarm_id(kpi.object_id, f"{objective.name} burn {kind}", kpi.end_ns)
+    seconds = burnt.window_ns / NS_PER_SECOND
+    text = (
+        f"{objective.name} of {kpi.object_id} spends its error budget {burnt.long_rate:.3g} times too fast over"
+        f" {seconds:g} s, and {burnt.short_rate:.3g} times over the last {seconds / 12:g} s; from {burnt.factor:g} on"
+        f" it is told"
+    )
+    raised = raise_alarm(kpi, objective, True, reported_at_ns)
+    return replace(
+        raised,
+        context=Context(identity, raised.context.parent_id),
+        id=identity,
+        symptom=BUDGET_BURN,
+        severity=objective.severity if burnt.kind == PAGE else PerceivedSeverity.WARNING,
+        value=burnt.long_rate,
+        bound=burnt.factor,
+        unit="burn rate",
+        text=text,
     )
 
 

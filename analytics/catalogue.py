@@ -105,7 +105,9 @@ class Catalogue:
 
     def open_alarms(self) -> list[dict[Any, Alarm]]:
         """Return the tables in which open alarms are kept: of objectives, and of anomalies."""
-        tables = [station.goals.alarms for station in self.stations.values()]
+        tables: list[dict[Any, Alarm]] = []
+        for station in self.stations.values():
+            tables += [station.goals.alarms, station.goals.burn_rates.alarms]
         watches = [each.watch for each in self.stations.values() if each.watch]
         return [*tables, *(watch.alarms for watch in watches), self.together.alarms]
 
@@ -229,7 +231,7 @@ class Catalogue:
 
     def _kept(self, station: Station, number: int) -> bool:
         goals = station.goals.of_instance(number)
-        if any(goal in station.goals.alarms for goal in goals):
+        if any(station.goals.alarms_of(goal) for goal in goals):
             return True
         object_id = station.lane.keys[number][0]
         return bool(goals) and (object_id in self.topology.objects or object_id in self.services)
@@ -298,7 +300,5 @@ def end_goal(goals: Goals, goal: int, at_ns: int, why: str) -> list[AssessorOutp
     object_id = goals.keys[goal][0]
     if goals.table["observed"][goal] in (BREACHED, UNKNOWN):
         outputs.append(trouble_ended(object_id, goals.objectives[goal], at_ns))
-    alarm = goals.alarms.get(goal)
-    if alarm is not None:
-        outputs.append(clear_alarm(alarm, at_ns, why))
+    outputs += [clear_alarm(alarm, at_ns, why) for alarm in goals.alarms_of(goal)]
     return outputs

@@ -1,16 +1,17 @@
 """Objectives: from a KPI's value to fulfilled or not, with hysteresis, hold times and the error budget."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from analytics.burn_rate import BurnRates, Burnt
 from analytics.columns import FIRST_CAPACITY, NEVER, Column, Columns
 from analytics.forecast.breach import BreachForecaster
 from analytics.kpi import Bools, Floats, Ints
 from analytics.packing import Plain
 from analytics.rows import Indices
-from analytics.windows import Closed, period_starts
+from analytics.windows import Closed, Lane, period_starts
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import FulfilmentStatus
 from trimtab.domain.service import Comparator, Service, ServiceLevelObjective
@@ -41,6 +42,7 @@ class Judged:
     since: Ints
     known: Ints
     good: Ints
+    burnt: list[Burnt] = field(default_factory=list)
 
 
 class Goals:
@@ -64,6 +66,8 @@ class Goals:
                 "clear_after": Column("i8", 0),
                 "by_one": Column("?", 0),
                 "service": Column("?", 0),
+                "burns": Column("?", 0),
+                "allowed": Column("f8", 1.0),
                 "interval": Column("i8", NEVER),
                 "observed": Column("i1", UNJUDGED),
                 "latched": Column("?", 0),
@@ -81,6 +85,7 @@ class Goals:
         # The goals of an instance are a chain: its first, then each one's `next`, 0 at the end.
         self._first = np.zeros(FIRST_CAPACITY, dtype=np.int64)
         self.forecaster = BreachForecaster()
+        self.burn_rates = BurnRates()
 
     STATE = ("observed", "latched", "since", "pending", "interval_number", "known", "good")
 
@@ -114,16 +119,24 @@ class Goals:
         if service is not None:
             table["service"][goal] = True
             table["interval"][goal] = max(1, service.interval_ns)
+            table["burns"][goal] = objective.burn_rate_alarms
+            table["allowed"][goal] = 1.0 - objective.target_ratio
         return goal
 
     def remove(self, goal: int) -> None:
-        """Judge no more."""
+        """Judge no more; the alarms of its burn rates are to be ended before."""
+        self.burn_rates.forget(goal)
         self.objectives.pop(goal)
         self.alarms.pop(goal, None)
         del self.numbers[self.keys.pop(goal)]
         self.forecaster.forget(np.array([goal]))
         self._unchain(goal)
         self.table.release(goal)
+
+    def alarms_of(self, goal: int) -> list[Alarm]:
+        """Return the open alarms of a goal: of its breach, and of its budget."""
+        breach = self.alarms.get(goal)
+        return [*([breach] if breach else []), *self.burn_rates.alarms_of(goal)]
 
     def _unchain(self, goal: int) -> None:
         after, instance = self.table["next"], int(self.table["instance"][goal])
@@ -158,14 +171,14 @@ class Goals:
         return np.concatenate(goals or [none]), np.concatenate(rows or [none])
 
     def latch(
-        self, closed: Closed, warming: Bools, suspect: Bools, breaches: Ints, size: int
+        self, closed: Closed, warming: Bools, suspect: Bools, breaches: Ints, lane: Lane
     ) -> Judged | None:
         """Judge the windows that closed, as far as they have values; None when no goal reads any of them.
 
-        `size` is the number of instances; `breaches` counts the latched goals by object number.
+        `closed` is of `lane`; `breaches` counts the latched goals by object number.
         """
         table = self.table
-        position = np.full(size, _NONE, dtype=np.int64)
+        position = np.full(lane.instances.capacity, _NONE, dtype=np.int64)
         position[closed.instance[~warming]] = (~warming).nonzero()[0]
         position[0] = _NONE
         at_all = position[table["instance"]]
@@ -180,11 +193,28 @@ class Goals:
         latched = (before | raised) & ~cleared
         np.add.at(breaches, table["object"][goal], raised.astype(np.int64) - cleared)
         self._reckon(goal, end, present, beyond)
+        burnt = self._burn(goal, end, present, beyond, lane.key.granularity_ns)
         known, good = table["known"][goal], table["good"][goal]
         nothing = np.zeros(0, dtype=np.int64)
         return Judged(
-            goal, at, nothing, nothing, raised, cleared, latched, beyond, since, known, good
+            goal, at, nothing, nothing, raised, cleared, latched, beyond, since, known, good, burnt
         )
+
+    def _burn(
+        self, goal: Indices, end: Ints, present: Bools, beyond: Floats, granularity_ns: int
+    ) -> list[Burnt]:
+        rows = self.table["burns"][goal].nonzero()[0]
+        if not rows.size:
+            return []
+        chosen, table = goal[rows], self.table
+        interval = table["interval"][chosen]
+        # As for the budget that is left: at least one period of the interval may miss.
+        allowed = np.maximum(table["allowed"][chosen], granularity_ns / interval)
+        missed = present[rows] & (beyond[rows] > 0)
+        found = self.burn_rates.update(
+            chosen, end[rows], present[rows], missed, granularity_ns, interval, allowed
+        )
+        return [replace(item, row=int(rows[item.row])) for item in found]
 
     def glance(self, closed: Closed, breaches: Ints) -> Judged | None:
         """Raise what single samples breach by themselves; `closed` has them as windows that end with them, in order.
@@ -308,6 +338,7 @@ class Goals:
             "keys": Plain([self.keys[goal] for goal in order]),
             "table": {name: exported[name] for name in self.STATE},
             "alarms": [[at, self.alarms[g]] for at, g in enumerate(order) if g in self.alarms],
+            "burn_rates": self.burn_rates.export(order),
             "forecasts": self.forecaster.state.export(order),
         }
 
@@ -315,6 +346,9 @@ class Goals:
         """Take over the state of those goals that exist here."""
         numbers = [self.numbers.get((key[0], key[1])) for key in state["keys"]]
         self.forecaster.state.load(state["forecasts"], numbers)
+        burns = self.table["burns"]
+        wanted = [goal if goal is not None and burns[goal] else None for goal in numbers]
+        self.burn_rates.load(state["burn_rates"], wanted)
         kept = np.array([at for at, goal in enumerate(numbers) if goal is not None], dtype=np.int64)
         goals = np.array([goal for goal in numbers if goal is not None], dtype=np.int64)
         for column in self.STATE:

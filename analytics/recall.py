@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from analytics.alarm import clear_alarm
 from analytics.binding import kind_of
 from analytics.catalogue import Catalogue, Station, end_goal, lane_key
 from analytics.columns import Columns
@@ -143,6 +144,12 @@ def reconfigure(
                 outputs += end_goal(
                     station.goals, goal, at_ns, "its objective is configured no more"
                 )
+                continue
+            outputs += [
+                clear_alarm(alarm, at_ns, "its burn rate is watched no more")
+                for alarm in station.goals.burn_rates.alarms_of(goal)
+                if alarm.id not in watched
+            ]
     return outputs
 
 

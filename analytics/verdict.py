@@ -49,6 +49,21 @@ def verdicts(
         goal, kpi = int(judged.goal[row]), kpis.kpi(int(judged.at[row]))
         foreseen = foretold.get(row)
         outputs += _verdict(station, judged, row, goal, kpi, bool(changed[row]), foreseen, tick_ns)
+    return [*outputs, *_burn_alarms(station, judged, kpis, tick_ns)]
+
+
+def _burn_alarms(
+    station: Station, judged: Judged, kpis: KpiBatch, tick_ns: int
+) -> list[AssessorOutput]:
+    goals, outputs = station.goals, list[AssessorOutput]()
+    for burnt in judged.burnt:
+        goal, kpi = int(judged.goal[burnt.row]), kpis.kpi(int(judged.at[burnt.row]))
+        alarms, key = goals.burn_rates.alarms, (goal, burnt.kind)
+        if burnt.begins:
+            alarms[key] = tell.raise_burn_alarm(kpi, goals.objectives[goal], burnt, tick_ns)
+            outputs.append(alarms[key])
+        elif key in alarms:
+            outputs.append(tell.clear_alarm(alarms.pop(key), kpi.end_ns))
     return outputs
 
 

@@ -200,6 +200,7 @@ def _objective(item: Objective, kind: ObjectKind, object_id: str | None) -> Serv
         probable_cause=item.probable_cause,
         symptom=item.symptom if isinstance(item, Condition) else "",
         target_ratio=float(item.target),
+        burn_rate_alarms=item.burn_rate_alarms,
     )
 
 

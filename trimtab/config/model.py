@@ -81,6 +81,7 @@ class Objective(Part):
     alarm_type: AlarmType = AlarmType.QUALITY_OF_SERVICE
     probable_cause: str = "thresholdCrossed"
     target: float = Field(default=0.99, ge=0, le=1)
+    burn_rate_alarms: bool = False
 
     @model_validator(mode="after")
     def _one_bound(self) -> "Objective":

@@ -42,6 +42,7 @@ class ServiceLevelObjective:
     target_ratio: float = (
         0.99  # share of the SLS interval's granularity periods that must be fulfilled
     )
+    burn_rate_alarms: bool = False  # on a service: tell when the error budget goes too fast
 
     @property
     def trouble_name(self) -> str:
