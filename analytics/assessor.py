@@ -22,14 +22,16 @@ from analytics.recall import recall, reconfigure, remember
 from analytics.series_table import SOURCES_MAX, Counters
 from analytics.verdict import kpis_of, verdicts
 from analytics.windows import ROWS_WAITING_MAX, Closed
+from analytics.witness import testify
 from trimtab.domain.alarm import AlarmState
 from trimtab.domain.command import Command, CommandKind, CommandResult
 from trimtab.domain.configuration import Configuration
+from trimtab.domain.evidence import EvidenceWanted
 from trimtab.domain.identity import content_id
 from trimtab.domain.input import (
+    AssessorInput,
     AssessorOutput,
     ClockJump,
-    Input,
     Notice,
     Numbered,
     SeriesAdded,
@@ -52,7 +54,7 @@ _ALARM_COMMANDS = {
 
 
 class Assessor:
-    """Implement Machine[Input, AssessorOutput] for the objects of one shard."""
+    """Implement Machine[AssessorInput, AssessorOutput] for the objects of one shard."""
 
     def __init__(self, shard: int = 0, shards: int = 1) -> None:
         self.catalogue = Catalogue(shard, shards)
@@ -65,7 +67,7 @@ class Assessor:
         self.notices: dict[str, int] = {}
         self.tick_ns = 0
 
-    def step(self, inputs: Sequence[Numbered[Input]], now: int) -> list[AssessorOutput]:
+    def step(self, inputs: Sequence[Numbered[AssessorInput]], now: int) -> list[AssessorOutput]:
         """Take inputs in order; every tick among them concludes what came before it."""
         outputs: list[AssessorOutput] = []
         for item in inputs:
@@ -85,6 +87,8 @@ class Assessor:
                     low, high = sorted((at_ns, at_ns + delta_ns))
                     self.jumps = [*self.jumps[1 - CLOCK_JUMPS_MAX :], (low, high)]
                     self.catalogue.accounts.doubt(low, high)
+                case EvidenceWanted() as wanted:
+                    outputs.extend(testify(self.catalogue, wanted))
                 case _:
                     pass
         return outputs
@@ -286,6 +290,7 @@ class Assessor:
             lane = station.lane
             limit = lane.due(self.tick_ns, configuration.late_after_ns, newest)
             for closed in lane.close(limit):
+                self._remember(station, closed)
                 suspect = self._suspect(closed, lane.key.window_ns)
                 kpis = kpis_of(station, closed, suspect, population)
                 outputs.append(kpis)
@@ -304,6 +309,16 @@ class Assessor:
             foretold = station.goals.foresee(judged, closed, kpis.suspect)
             outputs += verdicts(station, judged, kpis, foretold, self.tick_ns)
         return outputs
+
+    def _remember(self, station: Station, closed: Closed) -> None:
+        """Keep the recent past of what carries services."""
+        lane, carries = station.lane, self.catalogue.objects["carries"]
+        kept = carries[lane.instances["object"][closed.instance]]
+        if kept.any():
+            number = closed.end_ns[kept] // lane.key.granularity_ns
+            station.past.take(
+                closed.instance[kept], number, closed.value[kept], closed.present[kept]
+            )
 
     def _suspect(self, closed: Closed, window_ns: int) -> Bools:
         suspect = closed.doubt

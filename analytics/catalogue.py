@@ -13,9 +13,11 @@ from analytics.columns import Column, Columns
 from analytics.glance import Glance, told_by_one
 from analytics.lanes import lane_of
 from analytics.objective import BREACHED, UNKNOWN, Goals
+from analytics.past import Past
 from analytics.series_table import Beats, SeriesTable
 from analytics.sls.accounts import Accounts
 from analytics.together import Together
+from analytics.topology import Dependencies, edges_of
 from analytics.windows import PANES_PER_WINDOW_MAX, Lane, LaneKey
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.configuration import Configuration
@@ -28,7 +30,11 @@ from trimtab.series import shard_of
 
 REMOVED_REMEMBERED_MAX = 100_000
 # Of each object: how many of its goals are latched, and how many KPIs it has.
-_OBJECT_COLUMNS = {"breaches": Column("i8", 0), "instances": Column("i4", 0)}
+_OBJECT_COLUMNS = {
+    "breaches": Column("i8", 0),
+    "instances": Column("i4", 0),
+    "carries": Column("?", 0),  # a service rests on it: its past may be asked for
+}
 
 
 def usable(definition: KpiDefinition) -> bool:
@@ -50,6 +56,7 @@ class Station:
     goals: Goals
     glance: Glance
     watch: AnomalyWatch | None = None
+    past: Past = field(default_factory=Past)
 
 
 @dataclass(slots=True)
@@ -71,6 +78,7 @@ class Catalogue:
     sources: list[str] = field(default_factory=list)
     together: Together = field(default_factory=Together)
     accounts: Accounts = field(default_factory=Accounts)
+    carriers: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.table = SeriesTable(self.owns)
@@ -99,6 +107,19 @@ class Catalogue:
         for key in keys:
             self.beats.watch(key.granularity_ns, key.window_ns // key.granularity_ns)
 
+    def survey(self) -> None:
+        """Find out anew which resources carry services."""
+        if not self.services:
+            self.carriers = frozenset()
+        else:
+            dependencies = Dependencies()
+            services = tuple(self.services.values())
+            dependencies.update(edges_of(self.topology, services), 0)
+            found = {name for service in services for name in dependencies.support_of(service.id)}
+            self.carriers = frozenset(found - self.services.keys())
+        for object_id, number in self.object_numbers.items():
+            self.objects["carries"][number] = object_id in self.carriers
+
     def inhabited(self) -> list[Station]:
         """Return the stations that hold any KPI of an object: the library defines more than most sites feed."""
         return [station for station in self.stations.values() if station.lane.numbers]
@@ -120,7 +141,8 @@ class Catalogue:
     def object_number(self, object_id: str) -> int:
         """Return the number of an object."""
         if object_id not in self.object_numbers:
-            self.object_numbers[object_id] = self.objects.allocate()
+            number = self.object_numbers[object_id] = self.objects.allocate()
+            self.objects["carries"][number] = object_id in self.carriers
         return self.object_numbers[object_id]
 
     def objectives_of(self, object_id: str, kind: ObjectKind) -> list[ServiceLevelObjective]:
@@ -253,6 +275,7 @@ class Catalogue:
         if numbers:
             gone = np.array(numbers, dtype=np.int64)
             station.glance.forget(gone)
+            station.past.forget(gone)
             np.subtract.at(self.objects["instances"], station.lane.instances["object"][gone], 1)
             station.lane.remove_instances(gone)
         return outputs
@@ -284,6 +307,7 @@ class Catalogue:
     ) -> tuple[list[AssessorOutput], list[str]]:
         """Apply a change; return what ends with it, and the conflicts that it holds."""
         conflicts = self.topology.apply(change)
+        self.survey()
         for item in change.objects:
             self.removed.pop(item.id, None)
         outputs: list[AssessorOutput] = []

@@ -9,29 +9,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from analytics.binding import kind_of
-from analytics.cause import GONE, find_causes, is_service, layer_of
+from analytics.cause import find_causes, is_service, layer_of
+from analytics.inquiry import Inquiries
+from analytics.measures import LINGER_MIN_NS, Key, key_of, linger_of, unit_of, window_of
+from analytics.silence import unknown_beneath
 from analytics.topology import Dependencies, edges_of, topology_from, topology_state
 from trimtab.domain import codec
-from trimtab.domain.assessment import FulfilmentStatus, Trouble
+from trimtab.domain.assessment import ANOMALY, SHIFTED, FulfilmentStatus, Trouble
 from trimtab.domain.configuration import Configuration
 from trimtab.domain.context import Context
+from trimtab.domain.evidence import EvidenceWanted, Shifted
 from trimtab.domain.identity import content_id
-from trimtab.domain.incident import Incident, IncidentState
-from trimtab.domain.input import CorrelatorInput, Numbered, Tick
-from trimtab.domain.kpi import KpiDefinition
+from trimtab.domain.incident import CAUSES_PER_INCIDENT_MAX, Cause, Incident, IncidentState
+from trimtab.domain.input import CorrelatorInput, CorrelatorOutput, Numbered, Tick
 from trimtab.domain.managed_object import InventoryChange, ObjectKind, Topology
 from trimtab.domain.time import NS_PER_SECOND
 from trimtab.errors import JournalCorrupt
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 TROUBLES_MAX = 100_000
 INCIDENTS_OPEN_MAX = 1_000
-# Without a service objective to go by: how long what is over may still show above.
-LINGER_MIN_NS = 10 * NS_PER_SECOND
 # A cause may be noticed so much later than what it does: another window, another source.
 LATE_SLACK_NS = 30 * NS_PER_SECOND
-
-Key = tuple[str, str]  # object id, objective
 
 
 @dataclass(slots=True)
@@ -44,7 +43,7 @@ class Open:
 
 
 class Correlator:
-    """Implement Machine[CorrelatorInput, Incident] for one administrative domain."""
+    """Implement Machine[CorrelatorInput, CorrelatorOutput] for one administrative domain."""
 
     def __init__(self) -> None:
         self.topology = Topology()
@@ -56,17 +55,21 @@ class Correlator:
         self.linger_ns = LINGER_MIN_NS
         self.tick_ns = 0
         self.refused = 0
+        self.inquiries = Inquiries()
 
-    def step(self, inputs: Sequence[Numbered[CorrelatorInput]], now: int) -> list[Incident]:
-        """Take inputs in order; every tick among them gives out the incidents that changed."""
-        outputs: list[Incident] = []
+    def step(self, inputs: Sequence[Numbered[CorrelatorInput]], now: int) -> list[CorrelatorOutput]:
+        """Take inputs in order; every tick gives out the incidents that changed, and what is asked on their behalf."""
+        outputs: list[CorrelatorOutput] = []
         for item in inputs:
             match item.value:
                 case Trouble() as trouble:
                     self._take_trouble(trouble)
+                case Shifted() as told:
+                    self.inquiries.hear(told)
                 case Tick(at_ns):
                     self.tick_ns = max(self.tick_ns, at_ns)
                     outputs.extend(self._conclude())
+                    outputs.extend(self._ask())
                 case InventoryChange() as change:
                     self._take_inventory(change)
                 case Configuration() as configuration:
@@ -87,6 +90,7 @@ class Correlator:
             "dependencies": self.dependencies.state(),
             "troubles": [codec.to_plain(item) for _, item in sorted(self.troubles.items())],
             "ended": [[codec.to_plain(item), at] for _, (item, at) in sorted(self.ended.items())],
+            "inquiries": self.inquiries.state(),
             "open": [
                 [codec.to_plain(item.incident), item.first, sorted(item.members)]
                 for item in self.open
@@ -119,6 +123,7 @@ class Correlator:
         for plain, at_ns in state["ended"]:
             trouble = codec.from_plain(plain)
             machine.ended[key_of(trouble)] = (trouble, at_ns)
+        machine.inquiries = Inquiries.from_state(state["inquiries"])
         machine.open = [
             Open(codec.from_plain(incident), (first[0], first[1]), {(o, n) for o, n in members})
             for incident, first, members in state["open"]
@@ -309,88 +314,59 @@ class Correlator:
             services=tuple(name for name in sorted(by_object) if is_service(name)),
             alarm_ids=tuple(sorted(alarm for alarm in alarms if alarm)),
             troubled=tuple(sorted(by_object)),
-            causes=find_causes(by_object, over, self.dependencies, LATE_SLACK_NS, self._unit_of),
-            unknown=self._unknown(by_object),
+            causes=self._causes(before.id, by_object, over),
+            unknown=unknown_beneath(
+                by_object, self.troubles, self.dependencies, self.configuration
+            ),
         )
         if fresh == before and before.changed_at_ns >= 0:
             return None
         return replace(fresh, changed_at_ns=self.tick_ns)
 
-    def _unit_of(self, trouble: Trouble) -> str:
-        kind = kind_of(trouble.object_id)
-        kpi = next(
-            (
-                objective.kpi
-                for objective in (self.configuration.objectives if self.configuration else ())
-                if objective.name == trouble.objective and objective.object_kind == kind
-            ),
-            "",
+    def _causes(
+        self, incident_id: str, troubled: Mapping[str, Sequence[Trouble]],
+        over: Mapping[str, Sequence[Trouble]],
+    ) -> tuple[Cause, ...]:  # fmt: skip
+        """Return causes by troubles; where these are hints at most, those by evidence come first."""
+        found = find_causes(
+            troubled,
+            over,
+            self.dependencies,
+            LATE_SLACK_NS,
+            lambda item: unit_of(item, self.configuration),
         )
-        return next(
-            (item.unit for item in self._kpis() if (item.object_kind, item.name) == (kind, kpi)), ""
-        )
+        if any(cause.symptom != ANOMALY for cause in found):
+            return found
+        services = [name for name in troubled if is_service(name)]
+        shifted = self.inquiries.causes(incident_id, services, self.dependencies)
+        named = {cause.object_id for cause in shifted}
+        hints = tuple(cause for cause in found if cause.object_id not in named)
+        return (*shifted, *hints)[:CAUSES_PER_INCIDENT_MAX]
 
-    def _kpis(self) -> tuple[KpiDefinition, ...]:
-        return self.configuration.kpis if self.configuration else ()
-
-    def _unknown(self, troubled: Mapping[str, Sequence[Trouble]]) -> tuple[str, ...]:
-        """Return the objects beneath the troubled ones of which nothing at all is known.
-
-        The silence of what rests on something that is known to be gone is explained: no link speaks without the
-        router that it ends in.
-        """
-        silent: dict[str, set[str]] = {}
-        for (name, objective), trouble in self.troubles.items():
-            if trouble.status is FulfilmentStatus.INDETERMINATE:
-                silent.setdefault(name, set()).add(objective)
-        if not silent:
-            return ()
-        known = {name for (name, _), trouble in self.troubles.items() if trouble.active}
-        below = {name for above in troubled for name in self.dependencies.support_of(above)}
-        gone = [
-            name
-            for name, troubles in troubled.items()
-            if any(item.active and item.symptom in GONE for item in troubles)
+    def _ask(self) -> list[EvidenceWanted]:
+        """Return what is asked on behalf of incidents whose services suffer without a known cause."""
+        puzzling = [
+            item.incident
+            for item in self.open
+            if item.incident.services
+            and not any(cause.symptom not in (ANOMALY, SHIFTED) for cause in item.incident.causes)
         ]
-        return tuple(
-            name
-            for name in sorted((below & silent.keys()) - known)
-            if not is_service(name)
-            and silent[name] >= self._expected_of(name)
-            and not any(self.dependencies.rests_on(name, cause) for cause in gone)
-        )
+        self.inquiries.keep(incident.id for incident in puzzling)
+        asked = [
+            self.inquiries.ask(incident, self.dependencies, self._began(incident), self.tick_ns)
+            for incident in puzzling
+        ]
+        return [wanted for wanted in asked if wanted is not None]
 
-    def _expected_of(self, object_id: str) -> set[str]:
-        """Return the objectives that an object must answer to, as the assessor expects them."""
-        if self.configuration is None:
-            return set()
-        kind = kind_of(object_id)
-        whole = {item.name: not item.where for item in self._kpis() if item.object_kind == kind}
-        return {
-            item.name
-            for item in self.configuration.objectives
-            if (item.object_id == object_id and item.kpi in whole)
-            or (item.object_id is None and item.object_kind == kind and whole.get(item.kpi, False))
-        }
-
-
-def key_of(trouble: Trouble) -> Key:
-    """Return what tells two troubles apart: whose, and by which objective."""
-    return trouble.object_id, trouble.objective or trouble.symptom
-
-
-def linger_of(configuration: Configuration) -> int:
-    """Return how long a trouble that ended may still show in the services above it: their window, and the hold."""
-    windows = {
-        (item.object_kind, item.name): item.window_ns + 3 * item.granularity_ns
-        for item in configuration.kpis
-    }
-    spans = [
-        windows.get((item.object_kind, item.kpi), 0) + item.clear_after_ns
-        for item in configuration.objectives
-        if item.object_kind is ObjectKind.SERVICE
-    ]
-    return max([LINGER_MIN_NS, *(span + configuration.late_after_ns for span in spans)])
+    def _began(self, incident: Incident) -> int:
+        """Return when what the services suffer from may have begun: before the first window that shows it."""
+        services = set(incident.services)
+        since = [
+            trouble.since_ns - window_of(trouble, self.configuration)
+            for key, trouble in self.troubles.items()
+            if key[0] in services and trouble.active
+        ]
+        return min(since, default=incident.opened_at_ns)
 
 
 def _declared(configuration: Configuration) -> set[str]:

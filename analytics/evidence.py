@@ -19,7 +19,7 @@ ROWS_RECENT = 8  # whose median says where a KPI stood
 STEADY_MIN = 6  # of the recent rows, for one that is measured steadily
 ROWS_AFTER_MAX = 10
 FLOOR_RATIO = 0.05
-KIND_FLOOR_RATIO = (
+TYPICAL_FLOOR_RATIO = (
     0.00001  # of the typical size of its kind: what stood at zero moves far by little
 )
 SIZE_MAX = 1.0 / FLOOR_RATIO  # that of a steady KPI which falls to nothing
@@ -50,20 +50,30 @@ class Blamed:
     confidence: float
 
 
-def shifts(before: Floats, after: Floats, kind: np.typing.NDArray[np.int64]) -> Shifts:
-    """Return the shifts from the rows `before` to the rows `after` [rows, KPIs]; NaN where nothing was measured.
+def typical_of_kind(rows: Floats, kind: np.typing.NDArray[np.int64]) -> Floats:
+    """Return the typical size of each KPI's kind: the median of where those of the kind stood last.
 
     `kind` numbers what is of one kind and unit, 0 and up.
+    """
+    stood, _ = _unrest(rows[-ROWS_BEFORE_MAX:])
+    found = np.zeros(int(kind.max(initial=-1)) + 1)
+    for number in np.unique(kind).tolist():
+        known = np.abs(stood[kind == number])
+        known = known[np.isfinite(known)]
+        found[number] = np.median(known) if known.size else 0.0
+    typical: Floats = found[kind]
+    return typical
+
+
+def shifts(before: Floats, after: Floats, typical: Floats) -> Shifts:
+    """Return the shifts from the rows `before` to the rows `after` [rows, KPIs]; NaN where nothing was measured.
+
+    `typical` is the size that values of each KPI may be expected to have, 0 where nobody knows.
     """
     before, after = before[-ROWS_BEFORE_MAX:], after[:ROWS_AFTER_MAX]
     stood, spread = _unrest(before)
     came = _medians(after)
-    size_of_kind = np.zeros(int(kind.max(initial=-1)) + 1)
-    for number in np.unique(kind).tolist():
-        known = np.abs(stood[kind == number])
-        known = known[np.isfinite(known)]
-        size_of_kind[number] = np.median(known) if known.size else 0.0
-    scale = spread + FLOOR_RATIO * np.abs(stood) + KIND_FLOOR_RATIO * size_of_kind[kind]
+    scale = spread + FLOOR_RATIO * np.abs(stood) + TYPICAL_FLOOR_RATIO * typical
     moved = came - stood
     with np.errstate(over="ignore"):
         size = np.divide(moved, scale, out=np.zeros_like(moved), where=scale > 0)

@@ -3,6 +3,7 @@
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import Assessment, Trouble
 from trimtab.domain.command import CommandResult
+from trimtab.domain.evidence import Shifted
 from trimtab.domain.input import AssessorOutput, Notice
 from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.sls import SlsReport
@@ -29,5 +30,7 @@ def output_order(value: AssessorOutput) -> OrderKey:
             return (value.at_ns, "", value.subject, 4, value.id)
         case CommandResult():
             return (value.at_ns, "", value.command_id, 5, "")
+        case Shifted():
+            return (0, value.object_id, value.kpi, 7, value.incident_id)
         case SlsReport():
             return (value.end_ns, value.object_id, "", 6, value.context.id)

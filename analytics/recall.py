@@ -87,6 +87,7 @@ def recall(cls: type[AssessorT], blob: bytes) -> AssessorT:
     catalogue.topology = topology_from(state["topology"])
     if state["configuration"] is not None:
         catalogue.prepare(state["configuration"])
+        catalogue.survey()
         load(catalogue, state)
     return assessor
 
@@ -127,6 +128,7 @@ def reconfigure(
     catalogue.objects = Columns(catalogue.objects.columns)
     catalogue.object_numbers = {}
     catalogue.prepare(configuration)
+    catalogue.survey()
     if configuration.anomalies is None:
         outputs += catalogue.together.drop_all(at_ns, "its KPIs are watched no more")
     catalogue.together = Together()
@@ -243,6 +245,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Ints, beats: Ints) -> dic
         "extra": lane.extra_state(instances, feed_numbers),
         "goals": goals.state([goal for _, goal in sorted(goals.numbers.items())]),
         "anomalies": station.watch.state(order) if station.watch else None,
+        "past": station.past.state(order),
     }
 
 
@@ -335,8 +338,9 @@ def _load_lane(
     lane = station.lane
     lane.skipped = state["skipped"]
     instances = _load_instances(catalogue, lane, state["instances"], before, beats)
+    numbers = [number or None for number in instances[1:].tolist()]
+    station.past.load(state["past"], numbers)
     if station.watch is not None and state["anomalies"] is not None:
-        numbers = [number or None for number in instances[1:].tolist()]
         station.watch.load(state["anomalies"], numbers)
     table = state["feeds"]
     instance, slot = instances[table["instance"]], slots[table["slot"]]

@@ -71,6 +71,10 @@ class Dependencies:
             self._support[object_id] = tuple(order)
         return self._support[object_id]
 
+    def directly_below(self, object_id: str) -> list[str]:
+        """Return the objects whose trouble makes this one suffer directly."""
+        return self._below.get(object_id, [])
+
     def rests_on(self, above: str, below: str) -> bool:
         """Return whether one object suffers, however indirectly, when another does."""
         return above != below and below in self.support_of(above)

@@ -7,6 +7,7 @@ from policies.scene import Scene
 from policies.state import ACTIONS_AT_ONCE_MAX, ACTIONS_PER_HOUR_MAX, Ladder, Phase
 from trimtab.config.duration import format_duration
 from trimtab.domain.action import TERMINAL, ActionState
+from trimtab.domain.assessment import SHIFTED
 from trimtab.domain.decision import GuardResult
 from trimtab.domain.incident import Cause, Incident
 from trimtab.domain.policy import Policy
@@ -84,6 +85,11 @@ def _present(scene: Scene, request: Request) -> GuardResult:
     cause = request.cause
     if cause is None or request.ladder is not None:
         return GuardResult("present", True, "not asked of this step")
+    if cause.symptom == SHIFTED:
+        # Told by the incident itself: no condition was broken that could be asked whether it still is.
+        return GuardResult(
+            "present", True, f"what shifted at {cause.object_id} is evidence, no state"
+        )
     shows = cause.symptom in scene.facts.symptoms(cause.object_id)
     detail = f"{cause.object_id} {'shows' if shows else 'no longer shows'} {cause.symptom}"
     return GuardResult("present", shows, detail)

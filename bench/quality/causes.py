@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analytics.evidence import blame, most_shifted, share_of, shifts, weights
+from analytics.evidence import blame, most_shifted, share_of, shifts, typical_of_kind, weights
 from bench.quality.part import RankedCauses, RankedObject, Said, Scores
 from bench.quality.recording import Floats, Question, Recording, SeriesKey
 
@@ -47,7 +47,8 @@ def _answer(recording: Recording, question: Question) -> RankedCauses | None:
     before, after = recording.values[:first], recording.values[within]
     keys = recording.series
     kinds = {kind: at for at, kind in enumerate(dict.fromkeys(_kind(key) for key in keys))}
-    found = shifts(before, after, np.array([kinds[_kind(key)] for key in keys], dtype=np.int64))
+    kind = np.array([kinds[_kind(key)] for key in keys], dtype=np.int64)
+    found = shifts(before, after, typical_of_kind(before, kind))
     weight = weights(found.size, np.array([BAD.get(key.unit, 0) for key in keys], dtype=np.int64))
     target = question.series
     if target is not None and target.unit in BAD:

@@ -243,7 +243,11 @@ class Analysis:
         troubles = [item for item in assessed if isinstance(item, Trouble)]
         self.seq += 1
         numbered = [Numbered(self.seq, item) for item in (*facts, *troubles, *ticks)]
-        found = self.correlator.step(numbered, self.feed.seq)
+        concluded = self.correlator.step(numbered, self.feed.seq)
+        found = [item for item in concluded if isinstance(item, Incident)]
+        wanted = [Numbered(self.seq, item) for item in concluded if item not in found]
+        told = [Numbered(self.seq, item) for item in self.feed.machine.step(wanted, self.feed.seq)]
+        self.correlator.step(told, self.feed.seq)
         self.outputs += [*assessed, *found]
         self.history += found
         self.incidents.update({item.id: item for item in found})

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from analytics.cause import find_causes, most_telling
-from analytics.correlator import LINGER_MIN_NS, Correlator, linger_of
+from analytics.correlator import Correlator
+from analytics.measures import LINGER_MIN_NS, linger_of
 from analytics.topology import Dependencies, edges_of
 from trimtab.domain.assessment import ANOMALY, FulfilmentStatus, Trouble
 from trimtab.domain.configuration import Configuration
 from trimtab.domain.context import Context
+from trimtab.domain.evidence import EvidenceWanted
 from trimtab.domain.incident import Incident, IncidentState
 from trimtab.domain.input import Numbered, Tick
 from trimtab.domain.managed_object import InventoryChange, Relation, RelationKind, Topology
@@ -48,12 +50,15 @@ class Steps:
     def __init__(self, configuration: Configuration) -> None:
         self.machine = Correlator()
         self.at = T0
+        self.wanted: list[EvidenceWanted] = []
         self.tell(configuration)
 
     def tell(self, *values: Any, seconds: int = 1) -> list[Incident]:
         self.at += seconds * S
         inputs = [Numbered(0, value) for value in (*values, Tick(self.at))]
-        return self.machine.step(inputs, self.at)
+        found = self.machine.step(inputs, self.at)
+        self.wanted += [value for value in found if isinstance(value, EvidenceWanted)]
+        return [value for value in found if isinstance(value, Incident)]
 
 
 @pytest.fixture

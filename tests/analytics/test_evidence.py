@@ -8,14 +8,20 @@ from hypothesis import strategies as st
 from analytics.evidence import (
     RISE_WEIGHT,
     SIZE_MAX,
+    Shifts,
     blame,
     most_shifted,
     share_of,
     shifts,
+    typical_of_kind,
     weights,
 )
 
 ONE_KIND = np.zeros(1, dtype=np.int64)
+
+
+def by_kind(before: np.ndarray, after: np.ndarray, kind: np.typing.NDArray[np.int64]) -> Shifts:
+    return shifts(before, after, typical_of_kind(before, kind))
 
 
 def column(*values: float) -> np.ndarray:
@@ -24,27 +30,27 @@ def column(*values: float) -> np.ndarray:
 
 def test_a_shift_is_measured_in_the_unrest_of_the_kpi() -> None:
     calm = column(*[100.0, 101.0] * 10)
-    found = shifts(calm, column(130.0, 130.0), ONE_KIND)
+    found = by_kind(calm, column(130.0, 130.0), ONE_KIND)
     assert (found.before[0], found.after[0]) == (100.5, 130.0)
     # Values lie 0.5 above or below their running median: the quartiles are 1 apart.
     assert found.size[0] == pytest.approx(29.5 / (1.0 + 0.05 * 100.5), rel=1e-3)
     restless = column(*[50.0, 151.0] * 10)
-    assert abs(shifts(restless, column(130.0), ONE_KIND).size[0]) < 1.0
+    assert abs(by_kind(restless, column(130.0), ONE_KIND).size[0]) < 1.0
 
 
 def test_what_falls_to_nothing_or_silent_went_as_far_as_can_be() -> None:
     steady = column(*[7.0] * 20)
-    assert shifts(steady, column(0.0), ONE_KIND).size[0] == pytest.approx(-SIZE_MAX, rel=1e-3)
-    assert shifts(steady, column(np.nan, np.nan), ONE_KIND).size[0] == -SIZE_MAX
+    assert by_kind(steady, column(0.0), ONE_KIND).size[0] == pytest.approx(-SIZE_MAX, rel=1e-3)
+    assert by_kind(steady, column(np.nan, np.nan), ONE_KIND).size[0] == -SIZE_MAX
     seldom = column(*[np.nan, np.nan, 7.0] * 6)
-    assert shifts(seldom, column(np.nan), ONE_KIND).size[0] == 0.0
+    assert by_kind(seldom, column(np.nan), ONE_KIND).size[0] == 0.0
 
 
 def test_what_stood_at_zero_is_held_against_its_kind() -> None:
     rows = np.column_stack([np.zeros(20), np.full(20, 1_000.0)])
-    found = shifts(rows, np.array([[1.0, 1_000.0]]), np.zeros(2, dtype=np.int64))
+    found = by_kind(rows, np.array([[1.0, 1_000.0]]), np.zeros(2, dtype=np.int64))
     assert found.size[0] == SIZE_MAX
-    alone = shifts(column(*[0.0] * 20), column(0.0), ONE_KIND)
+    alone = by_kind(column(*[0.0] * 20), column(0.0), ONE_KIND)
     assert alone.size[0] == 0.0
 
 
@@ -91,8 +97,8 @@ def test_any_rows_give_finite_sizes_and_the_order_of_kpis_changes_nothing(
 ) -> None:
     values = np.array(rows, dtype=np.float64).reshape(len(rows), 3)
     kind = np.array([0, 1, 0])
-    found = shifts(values[:cut], values[cut:], kind)
+    found = by_kind(values[:cut], values[cut:], kind)
     assert np.isfinite(found.size).all()
     assert (np.abs(found.size) <= SIZE_MAX).all()
-    turned = shifts(values[:cut, ::-1], values[cut:, ::-1], kind[::-1])
+    turned = by_kind(values[:cut, ::-1], values[cut:, ::-1], kind[::-1])
     assert np.array_equal(turned.size[::-1], found.size)

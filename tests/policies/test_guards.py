@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from trimtab.domain.action import ActionState
-from trimtab.domain.assessment import ANOMALY
+from trimtab.domain.assessment import ANOMALY, SHIFTED
 from trimtab.domain.policy import ActionKind, PolicyMode
 
 HEAL = "heal-crashed-vnfc"
@@ -337,3 +337,21 @@ def test_anomalies_are_no_outage(world):
     world.tick()
     assert world.guard("blast_radius")[0] is True
     assert started(world)
+
+
+@pytest.mark.parametrize("confidence, outcome", [(0.9, "act"), (0.4, "refused")])
+def test_what_shifted_is_acted_upon_only_where_a_policy_says_so_and_it_is_sure(
+    world, world_of, only, confidence, outcome
+):
+    world.service(world.BAD)
+    world.incident(world.FW0, symptom=SHIFTED, confidence=confidence)
+    world.tick(times=3)
+    assert world.outcomes(HEAL) == []  # no shipped policy speaks of it
+    told = world_of(only(HEAL, when=f'cause.symptom == "{SHIFTED}"', for_ns=0, unless=""))
+    told.tick()
+    told.service(told.BAD)
+    told.incident(told.FW0, symptom=SHIFTED, confidence=confidence)
+    told.tick()
+    assert told.outcomes(HEAL) == [outcome]
+    assert told.guard("present")[0] is True
+    assert told.guard("confidence")[0] is (outcome == "act")

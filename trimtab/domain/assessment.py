@@ -7,6 +7,8 @@ from trimtab.domain.context import Context
 
 # The symptom of what is merely unlike a KPI: no bound of anybody's is broken.
 ANOMALY = "anomaly"
+# The symptom of what moved when services began to suffer, and broke no bound either.
+SHIFTED = "shifted"
 
 
 class FulfilmentStatus(StrEnum):

@@ -24,6 +24,7 @@ from trimtab.domain import (
     context,
     control_loop,
     decision,
+    evidence,
     incident,
     input,
     kpi,
@@ -38,7 +39,7 @@ from trimtab.domain import (
 from trimtab.domain.samples import SampleBatch
 
 _MODULES = (
-    action, alarm, assessment, command, configuration, context, control_loop, decision, incident, input, kpi,
+    action, alarm, assessment, command, configuration, context, control_loop, decision, evidence, incident, input, kpi,
     managed_object, policy, series, service, sls,
     trained_model, verification,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from trimtab.domain.command import Command, CommandResult
 from trimtab.domain.configuration import Configuration
 from trimtab.domain.control_loop import ControlLoop
 from trimtab.domain.decision import Decision
+from trimtab.domain.evidence import EvidenceWanted, Shifted
 from trimtab.domain.incident import Incident
 from trimtab.domain.kpi import Kpi
 from trimtab.domain.kpi_batch import KpiBatch
@@ -75,14 +76,16 @@ Input: TypeAlias = (
     | TrainedModel
 )
 AssessorOutput: TypeAlias = (
-    KpiBatch | Assessment | Trouble | Alarm | Notice | CommandResult | SlsReport
+    KpiBatch | Assessment | Trouble | Alarm | Notice | CommandResult | SlsReport | Shifted
 )
-CorrelatorOutput: TypeAlias = Incident
+CorrelatorOutput: TypeAlias = Incident | EvidenceWanted
 DeciderOutput: TypeAlias = Decision | Action | Verification | ControlLoop | CommandResult | Notice
-Output: TypeAlias = AssessorOutput | CorrelatorOutput | DeciderOutput
+Output: TypeAlias = AssessorOutput | Incident | DeciderOutput
 
+# What the assessors step, and answer, when the correlator asks them; it never leaves the loop.
+AssessorInput: TypeAlias = Input | EvidenceWanted
 # What the two later machines step: the earlier machines' outputs beside the journaled inputs.
-CorrelatorInput: TypeAlias = Trouble | Alarm | Tick | InventoryChange | Configuration
+CorrelatorInput: TypeAlias = Trouble | Alarm | Tick | InventoryChange | Configuration | Shifted
 DeciderInput: TypeAlias = (
     Incident
     | Trouble

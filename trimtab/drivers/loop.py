@@ -10,7 +10,10 @@ from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import Trouble
 from trimtab.domain.command import CommandResult
 from trimtab.domain.configuration import Configuration
+from trimtab.domain.evidence import EvidenceWanted, Shifted
+from trimtab.domain.incident import Incident
 from trimtab.domain.input import (
+    AssessorInput,
     AssessorOutput,
     ClockJump,
     CorrelatorInput,
@@ -39,10 +42,10 @@ _ROWS = (SampleBatch, SeriesAdded)
 class Machines:
     """How to make and to restore the machines; handed in by the composition root."""
 
-    assessor: Callable[[int, int], Machine[Input, AssessorOutput]]
+    assessor: Callable[[int, int], Machine[AssessorInput, AssessorOutput]]
     correlator: Callable[[], Machine[CorrelatorInput, CorrelatorOutput]]
     decider: Callable[[], Machine[DeciderInput, DeciderOutput]]
-    restore_assessor: Callable[[bytes], Machine[Input, AssessorOutput]]
+    restore_assessor: Callable[[bytes], Machine[AssessorInput, AssessorOutput]]
     restore_correlator: Callable[[bytes], Machine[CorrelatorInput, CorrelatorOutput]]
     restore_decider: Callable[[bytes], Machine[DeciderInput, DeciderOutput]]
     output_order: Callable[[AssessorOutput], tuple[Any, ...]]
@@ -58,7 +61,7 @@ class Loop:
 
     machines: Machines
     shards: int = 1
-    assessors: list[Machine[Input, AssessorOutput]] = field(default_factory=list)
+    assessors: list[Machine[AssessorInput, AssessorOutput]] = field(default_factory=list)
     correlator: Machine[CorrelatorInput, CorrelatorOutput] = field(init=False)
     decider: Machine[DeciderInput, DeciderOutput] = field(init=False)
 
@@ -90,9 +93,22 @@ class Loop:
         if _tells_nothing(segment, assessed):
             return [*assessed]
         seq = segment[-1].seq
-        incidents = self.correlator.step(_for_correlator(segment, assessed), now)
+        concluded = self.correlator.step(_for_correlator(segment, assessed), now)
+        incidents = [value for value in concluded if isinstance(value, Incident)]
+        self._inquire([value for value in concluded if isinstance(value, EvidenceWanted)], seq, now)
         decided = self.decider.step(_for_decider(segment, assessed, incidents, seq), now)
         return [*assessed, *incidents, *decided]
+
+    def _inquire(self, wanted: Sequence[EvidenceWanted], seq: int, now: int) -> None:
+        """Let the assessors testify; the correlator concludes from it at its next tick."""
+        if not wanted:
+            return
+        told: list[AssessorOutput] = []
+        for assessor in self.assessors:
+            told.extend(assessor.step([Numbered(seq, value) for value in wanted], now))
+        told.sort(key=self.machines.output_order)
+        testimonies = [Numbered(seq, value) for value in told if isinstance(value, Shifted)]
+        self.correlator.step(testimonies, now)
 
     def snapshot(self) -> bytes:
         """Return the state of all machines."""
@@ -143,7 +159,7 @@ def _for_correlator(
 def _for_decider(
     segment: Sequence[Numbered[Input]],
     assessed: Sequence[AssessorOutput],
-    incidents: Sequence[CorrelatorOutput],
+    incidents: Sequence[Incident],
     seq: int,
 ) -> list[Numbered[DeciderInput]]:
     told: list[Numbered[DeciderInput]] = []
@@ -156,7 +172,7 @@ def _for_decider(
     told += [
         Numbered(seq, value)
         for value in assessed
-        if not isinstance(value, (Notice, CommandResult, SlsReport))
+        if not isinstance(value, (Notice, CommandResult, SlsReport, Shifted))
     ]
     told += [Numbered(seq, value) for value in incidents]
     return [*told, *ticks]
