@@ -198,15 +198,22 @@ class Assessor:
         source = np.repeat(np.array(numbers, dtype=np.int64), [len(batch) for batch in batches])
         opened: list[int] = []
         table = self.catalogue.table
-        slot = table.locate(
-            series, time, self.catalogue.topology, opened, set(self.catalogue.removed)
-        )
+        topology, removed = self.catalogue.topology, set(self.catalogue.removed)
+        slot = table.locate(series, time, topology, opened, removed)
+        rows, wholes = table.join(series, topology, opened, removed)
         for number in opened:
             self.catalogue.attach(number)
+        unbound = slot <= 0
+        if len(rows):
+            unbound[rows] = False
+            slot = np.concatenate((slot, wholes))
+            time, value = np.concatenate((time, time[rows])), np.concatenate((value, value[rows]))
+            flags = np.concatenate((flags, flags[rows]))
+            source = np.concatenate((source, source[rows]))
         future = (time > self.tick_ns + configuration.future_limit_ns) & (slot > 0)
         outputs = self._refuse_future(slot[future], source[future], time[future])
         kept = (slot > 0) & ~future & (source >= 0)
-        self.counters.unbound += int(np.count_nonzero(slot <= 0))
+        self.counters.unbound += int(np.count_nonzero(unbound))
         self.counters.overflow += int(np.count_nonzero((slot > 0) & (source < 0)))
         if kept.all():
             self._place(slot, time, value, flags, source)

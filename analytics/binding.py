@@ -67,6 +67,7 @@ class Binder:
     def __init__(self, configuration: Configuration) -> None:
         self._rules = configuration.bindings
         self._shelves: dict[str, Shelf] = {}
+        self.joins = any(item.over is not None for item in configuration.kpis)
         for definition in configuration.kpis:
             self._shelf(definition.series).put(Reader(definition, 0))
             if definition.divisor_series:
@@ -87,13 +88,16 @@ class Binder:
                 return Binding(object_id=filled)
         return None
 
-    def readers(self, series: Series, kind: ObjectKind | None = None) -> list[Reader]:
-        """Return the KPIs (of objects of a kind) that read a series."""
+    def readers(
+        self, series: Series, kind: ObjectKind | None = None, *, joined: bool = False
+    ) -> list[Reader]:
+        """Return the KPIs (of objects of a kind) that read a series: as their own, or (`joined`) as that of a part."""
         shelf = self._shelves.get(series.name)
         return [
             reader
             for reader in (shelf.likely(series) if shelf else ())
-            if (kind is None or reader.definition.object_kind == kind)
+            if (reader.definition.over is not None) is joined
+            and (kind is None or reader.definition.object_kind == kind)
             and all(_matches(matcher, series) for matcher in reader.definition.where)
         ]
 

@@ -95,7 +95,7 @@ class Catalogue:
         }
         self.services = {service.id: service for service in configuration.services}
         self.accounts.prepare(configuration.services)
-        self.table.binder = Binder(configuration)
+        self.table.binder = self.table.joins.binder = Binder(configuration)
         keys = sorted({lane_key(definition) for definition in self.definitions.values()})
         rule = configuration.anomalies
         self.stations = {
@@ -108,15 +108,13 @@ class Catalogue:
             self.beats.watch(key.granularity_ns, key.window_ns // key.granularity_ns)
 
     def survey(self) -> None:
-        """Find out anew which resources carry services."""
-        if not self.services:
-            self.carriers = frozenset()
-        else:
-            dependencies = Dependencies()
-            services = tuple(self.services.values())
+        """Find out anew which resources carry services, and which series feed what rests on their objects."""
+        dependencies, services = Dependencies(), tuple(self.services.values())
+        if services or self.table.joins.wanted:
             dependencies.update(edges_of(self.topology, services), 0)
-            found = {name for service in services for name in dependencies.support_of(service.id)}
-            self.carriers = frozenset(found - self.services.keys())
+        self.table.joins.survey(dependencies)
+        found = {name for service in services for name in dependencies.support_of(service.id)}
+        self.carriers = frozenset(found - self.services.keys())
         for object_id, number in self.object_numbers.items():
             self.objects["carries"][number] = object_id in self.carriers
 
@@ -199,8 +197,10 @@ class Catalogue:
         if kind is None:
             return
         series = self.table.series[series_id]
-        self.accounts.attach(slot, series_id, series, object_id, self.table.tick_ns)
-        for reader in self.table.binder.readers(series, kind):
+        joined = bool(self.table.slots["joined"][slot])
+        if not joined:
+            self.accounts.attach(slot, series_id, series, object_id, self.table.tick_ns)
+        for reader in self.table.binder.readers(series, kind, joined=joined):
             if self.definitions.get((kind, reader.definition.name)) is not reader.definition:
                 continue
             number = self.instance(object_id, reader.definition)

@@ -290,6 +290,8 @@ def _account(catalogue: Catalogue, slots: list[int]) -> None:
     for slot in slots:
         series_id = int(table.slots["series"][slot])
         series, object_id = table.series[series_id], table.object_of[slot]
+        if table.slots["joined"][slot]:
+            continue
         catalogue.accounts.attach(slot, series_id, series, object_id, table.tick_ns)
 
 
@@ -311,9 +313,13 @@ def _load_slots(catalogue: Catalogue, state: dict[str, Any], beats: Ints) -> Int
         [
             0,
             *(
-                table.readopt(series_id, object_id, ended)
-                for series_id, object_id, ended in zip(
-                    rows["series"].tolist(), state["objects"], rows["ended"].tolist(), strict=True
+                table.readopt(*row)
+                for row in zip(
+                    rows["series"].tolist(),
+                    state["objects"],
+                    rows["ended"].tolist(),
+                    rows["joined"].tolist(),
+                    strict=True,
                 )
             ),
         ],

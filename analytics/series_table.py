@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from analytics.binding import Binder, Binding
+from analytics.binding import Binder, Binding, kind_of
 from analytics.columns import LONG_AGO, Column, Columns
+from analytics.joins import Joins
 from analytics.kpi import Bools, Ints
 from analytics.packing import Plain
 from trimtab.domain.managed_object import Topology
@@ -51,6 +52,7 @@ class SeriesTable:
                 "beat": Column("i8", 0),
                 "source": Column("i8", -1),
                 "opened": Column("i8", 0),
+                "joined": Column("?", 0),  # it feeds another object than the one that it speaks of
             }
         )
         self.object_of: dict[int, str] = {}
@@ -58,6 +60,7 @@ class SeriesTable:
         self.bindings: dict[int, Binding] = {}
         self.alive: dict[str, set[int]] = {}  # object id -> its slots
         self.tick_ns = 0
+        self.joins = Joins(owns)
 
     def add(self, series_id: int, series: Series) -> None:
         """Learn of a series."""
@@ -120,7 +123,49 @@ class SeriesTable:
                 found[valid] = slot or self.open(series_id, claim.object_id, opened)
         return found
 
-    def open(self, series_id: int, object_id: str, opened: list[int]) -> int:
+    def join(
+        self, series: Ints, topology: Topology, opened: list[int], refused: set[str]
+    ) -> tuple[Ints, Ints]:
+        """Return the rows that also feed objects which rest on theirs, once for each, and the slots of these."""
+        if not self.joins.wanted:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        for series_id in self.joins.unseen(series):
+            if series_id in self.series:
+                self._join(series_id, topology, opened, refused)
+        return self.joins.rows(series)
+
+    def _join(
+        self, series_id: int, topology: Topology, opened: list[int], refused: set[str]
+    ) -> None:
+        series = self.series[series_id]
+        wholes = self.joins.feeds(series_id, series, self._object_now(series, topology), refused)
+        before = self.joins.fed.get(series_id, {})
+        for whole in sorted(before.keys() - set(wholes or ())):
+            self.end(before[whole])
+        for whole in wholes or ():
+            if whole not in self.joins.fed.get(series_id, {}):
+                slot = self.open(series_id, whole, opened, joined=True)
+                if slot:
+                    self.joins.adopt(series_id, whole, slot)
+        if wholes is not None:
+            self.joins.found_out(series_id)
+
+    def _object_now(self, series: Series, topology: Topology) -> str:
+        binding = self.binder.bind(series) if self.binder else None
+        if binding is None or not binding.alias_source:
+            return binding.object_id if binding else ""
+        claims = topology.aliases.get((binding.alias_source, binding.native_id), ())
+        now = self.tick_ns
+        valid = [
+            claim.object_id
+            for claim in claims
+            if claim.valid_from_ns <= now and (claim.valid_to_ns is None or now < claim.valid_to_ns)
+        ]
+        return valid[0] if valid else ""
+
+    def open(
+        self, series_id: int, object_id: str, opened: list[int], *, joined: bool = False
+    ) -> int:
         """Return a fresh slot, 0 when the table is full."""
         if len(self.slots) >= SLOTS_MAX:
             return _UNSEEN
@@ -129,7 +174,8 @@ class SeriesTable:
         self.slots["opened"][slot] = self.tick_ns
         self.object_of[slot] = object_id
         self.alive.setdefault(object_id, set()).add(slot)
-        if series_id in self.bindings:
+        self.slots["joined"][slot] = joined
+        if series_id in self.bindings and not joined:
             self.alias_slots[(series_id, object_id)] = slot
         opened.append(slot)
         return slot
@@ -139,9 +185,11 @@ class SeriesTable:
         series, opened = int(self.slots["series"][slot]), int(self.slots["opened"][slot])
         return series, self.object_of[slot], opened
 
-    def readopt(self, series_id: int, object_id: str, ended: bool) -> int:
+    def readopt(self, series_id: int, object_id: str, ended: bool, joined: bool) -> int:
         """Open a slot anew for a series that had one, 0 when it no longer speaks of that object."""
         series = self.series.get(series_id)
+        if joined:
+            return self._rejoin(series_id, series, object_id, ended)
         binding = self.binder.bind(series) if self.binder and series else None
         if binding is None or binding.object_id not in ("", object_id):
             return 0
@@ -155,11 +203,24 @@ class SeriesTable:
             self.slot_of[series_id] = slot
         return slot
 
+    def _rejoin(self, series_id: int, series: Series | None, whole: str, ended: bool) -> int:
+        kind = kind_of(whole)
+        if series is None or self.binder is None or not self.owns(whole):
+            return 0
+        if not self.binder.readers(series, kind, joined=True):
+            return 0
+        slot = self.open(series_id, whole, [], joined=True)
+        if slot and not ended:
+            self.joins.adopt(series_id, whole, slot)
+        return slot
+
     def end(self, slot: int) -> None:
         """Let a series' next row open a slot of its own; this one lingers until its rows are read."""
         self.slots["ended"][slot] = True
         series_id = int(self.slots["series"][slot])
-        if series_id in self.bindings:
+        if self.slots["joined"][slot]:
+            self.joins.forget(series_id, self.object_of[slot])
+        elif series_id in self.bindings:
             self.alias_slots.pop((series_id, self.object_of[slot]), None)
         elif self.slot_of[series_id] == slot:
             self.slot_of[series_id] = _UNSEEN

@@ -75,6 +75,16 @@ class Dependencies:
         """Return the objects whose trouble makes this one suffer directly."""
         return self._below.get(object_id, [])
 
+    def above(self, object_id: str) -> list[str]:
+        """Return every object that suffers with this one, however indirectly, sorted; itself is none of them."""
+        found: set[str] = set()
+        waiting = [object_id]
+        while waiting:
+            fresh = self._above.get(waiting.pop(), set()) - found
+            found |= fresh
+            waiting += fresh
+        return sorted(found - {object_id})
+
     def rests_on(self, above: str, below: str) -> bool:
         """Return whether one object suffers, however indirectly, when another does."""
         return above != below and below in self.support_of(above)

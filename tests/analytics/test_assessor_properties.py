@@ -59,6 +59,7 @@ def definitions() -> tuple[KpiDefinition, ...]:
     return (
         *found,
         KpiDefinition("loss", ObjectKind.SERVICE, "gauge", Statistic.MEAN, "ratio"),
+        KpiDefinition("chain", ObjectKind.SERVICE, "gauge", Statistic.MAX, "x", over=VNFC),
         KpiDefinition("delay", ObjectKind.SERVICE, "total", Statistic.MEAN, "seconds"),
     )
 

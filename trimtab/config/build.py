@@ -222,6 +222,7 @@ def _kpi(item: KpiPart, defaults: KpiDefaults) -> KpiDefinition:
         loss_threshold_ratio=float(item.loss_threshold),
         consecutive_slots=item.consecutive_slots,
         samples_min=item.samples_min,
+        over=item.over,
     )
 
 

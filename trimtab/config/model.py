@@ -185,6 +185,7 @@ class KpiPart(Part):
     loss_threshold: float = Field(default=0.1, ge=0, le=1)
     consecutive_slots: int = Field(default=10, ge=1, le=1_000)
     samples_min: int = Field(default=1, ge=1)
+    over: ObjectKind | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "KpiPart":
@@ -194,6 +195,10 @@ class KpiPart(Part):
         ratios = (Statistic.RATIO, Statistic.MEAN_RATIO)
         if self.statistic in ratios and self.divisor is None:
             raise ValueError(f"`{self.statistic.value}` divides; name the other series as divisor")
+        if self.over is self.of:
+            raise ValueError(
+                f"a {self.of.value} has no parts of its own kind; leave `over` out, or name another"
+            )
         return self
 
 

@@ -68,6 +68,7 @@ class KpiDefinition:
     loss_threshold_ratio: float = 0.1  # AVAILABILITY: C
     consecutive_slots: int = 10  # AVAILABILITY: n
     samples_min: int = 1  # fewer in the window: no value
+    over: ObjectKind | None = None  # whose series are read: those of the parts of this kind
 
 
 @dataclass(frozen=True, slots=True)
