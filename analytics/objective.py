@@ -260,6 +260,9 @@ class Goals:
         observed = np.where(latched, BREACHED, FULFILLED)
         observed = np.where(held, before, observed)
         observed = np.where(present | excused, observed, UNKNOWN)
+        # As above: a glance has seen further than this window, or than its silence.
+        foregone = (before == BREACHED) & (end < table["since"][goal])
+        observed = np.where(foregone, before, observed)
         since = np.where(judged.raised, judged.since, end)
         since = np.where(before != observed, since, table["since"][goal])
         table["since"][goal], table["observed"][goal] = since, observed
@@ -286,7 +289,9 @@ class Goals:
         table = self.table
         latched, pending = table["latched"][goal], table["pending"][goal]
         better = beyond <= -table["hysteresis"][goal]
-        turning = present & np.where(latched, better, beyond > 0)
+        # A window that was over before a glance saw a breach has nothing to say of it.
+        foregone = latched & (end < table["since"][goal])
+        turning = present & ~foregone & np.where(latched, better, beyond > 0)
         if not turning.any():
             table["pending"][goal] = _NONE
             return turning, turning, np.full(len(goal), _NONE, dtype=np.int64)

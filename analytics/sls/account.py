@@ -142,12 +142,15 @@ class Account:
     def _report(self, period: PeriodKey, at_ns: int) -> SlsReport:
         length, number = period
         start_ns, end_ns = number * length, (number + 1) * length
-        guides = {guide for key in self.pairs if (guide := self.guide_of(key)) not in (None, key)}
+        held = {
+            key: totals
+            for key in sorted(self.pairs)
+            if (totals := self.pairs[key].totals.pop(period, None)) is not None
+        }
+        # A pair that only speaks of the losses of others is told by these.
+        guides = {guide for key in held if (guide := self.guide_of(key)) not in (None, key)}
         pairs: list[PairPerformance] = []
-        for key in sorted(self.pairs):
-            totals = self.pairs[key].totals.pop(period, None)
-            if totals is None:
-                continue
+        for key, totals in held.items():
             if length == self.lengths[0]:
                 for longer in self.lengths[1:]:
                     whole = self.pairs[key].totals[(longer, (end_ns - 1) // longer)]

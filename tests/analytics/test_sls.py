@@ -315,3 +315,16 @@ def test_an_objectives_kpi_is_found_in_the_report() -> None:
     assert measured_by(kpi(Statistic.MEAN, "other"), report) is None
     backwards = (LabelMatcher("direction", "backward"),)
     assert measured_by(kpi(Statistic.MEAN, delay, where=backwards), report) is None
+
+
+def test_losses_without_delays_are_reported_for_themselves_until_delays_come() -> None:
+    to = account(terms())
+    found = []
+    for slot in range(1, 60):
+        tell(to, slot, 0.0)
+        if slot > 27:  # before the first period is decided, but none of its slots
+            to.add(("", "", "forward"), 2, np.array([slot * S]), np.array([0.1]), lossy=False)
+        found += to.advance(slot * S)
+    assert [[pair.pair for pair in report.pairs] for report in found] == [
+        ["all"], ["direction=forward"],
+    ]  # fmt: skip
