@@ -35,6 +35,7 @@ from trimtab.domain.input import (
     Notice,
     Numbered,
     SeriesAdded,
+    SeriesRetired,
     Tick,
 )
 from trimtab.domain.kpi_batch import KpiBatch
@@ -78,6 +79,8 @@ class Assessor:
                     outputs.extend(self._conclude(at_ns, closing=closing))
                 case SeriesAdded(series_id, series):
                     self.catalogue.table.add(series_id, series)
+                case SeriesRetired(series_ids):
+                    self.catalogue.table.retire(series_ids)
                 case Configuration() | InventoryChange() | TrainedModel() as fact:
                     self.facts.append(fact)
                 case Command() as command if command.kind in _ALARM_COMMANDS:

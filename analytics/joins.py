@@ -49,6 +49,11 @@ class Joins:
         if slots is not None and slots.pop(whole, None) is not None:
             self._state[series_id : series_id + 1] = _UNSEEN
 
+    def drop(self, series_id: int) -> None:
+        """Forget a series that has no slot any more."""
+        self.fed.pop(series_id, None)
+        self._state[series_id : series_id + 1] = _UNSEEN
+
     def unseen(self, series: Ints) -> list[int]:
         """Return the series of some rows of which it is to be found out what they feed."""
         if not len(series):

@@ -82,6 +82,7 @@ def recall(cls: type[AssessorT], blob: bytes) -> AssessorT:
         state["series"]["numbers"].tolist(), state["series"]["names"], strict=True
     ):
         catalogue.table.add(number, Series(name, tuple(map(tuple, labels))))
+    catalogue.table.retired = set(state["series"]["retired"])
     catalogue.sources = state["sources"]
     catalogue.removed = dict(state["removed"])
     catalogue.topology = topology_from(state["topology"])
@@ -98,6 +99,7 @@ def _series_state(table: SeriesTable) -> dict[str, Any]:
     return {
         "numbers": np.array(numbers, dtype=np.int64),
         "names": Plain([(series.name, series.labels) for series in found]),
+        "retired": sorted(table.retired),
     }
 
 
@@ -119,11 +121,12 @@ def reconfigure(
             catalogue.removed.pop(object_id, None)
     # Through bytes, so that what survives a configuration is what survives a restart.
     state, old = unpack(pack(export(catalogue))), list(catalogue.stations.values())
-    known = catalogue.table.series
+    known, retired = catalogue.table.series, catalogue.table.retired
     catalogue.table = SeriesTable(catalogue.owns)
     catalogue.table.tick_ns = at_ns
     for number, series in known.items():
         catalogue.table.add(number, series)
+    catalogue.table.retired = retired
     catalogue.beats = Beats()
     catalogue.objects = Columns(catalogue.objects.columns)
     catalogue.object_numbers = {}

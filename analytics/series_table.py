@@ -3,7 +3,7 @@
 A slot is one series as part of one object. A series that ends, or is silent for long, gives its slot back.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,8 @@ from trimtab.domain.managed_object import Topology
 from trimtab.domain.series import Series
 from trimtab.domain.time import NS_PER_SECOND
 
-SLOTS_MAX = 1_000_000
-SERIES_MAX = 10_000_000
+SLOTS_MAX = 2_000_000
+SERIES_MAX = 100_000_000  # ids, which are never given twice
 SOURCES_MAX = 1_000
 SERIES_SILENT_MAX_NS = 300 * NS_PER_SECOND
 HEARD_PANES_MAX = 64
@@ -43,6 +43,9 @@ class SeriesTable:
         self.owns = owns
         self.binder: Binder | None = None
         self.series: dict[int, Series] = {}
+        self.retired: set[int] = (
+            set()
+        )  # to be forgotten when others are, once their slots are closed
         self.slot_of = np.zeros(1_024, dtype=np.int64)
         self.slots = Columns(
             {
@@ -67,11 +70,28 @@ class SeriesTable:
         if series_id >= SERIES_MAX:
             return
         self.series[series_id] = series
+        self.retired.discard(series_id)
         if series_id >= len(self.slot_of):
             grown = np.zeros(max(2 * len(self.slot_of), series_id + 1), dtype=np.int64)
             grown[: len(self.slot_of)] = self.slot_of
             self.slot_of = grown
-        self.slot_of[series_id] = _UNSEEN
+        if self.slot_of[series_id] == _UNBOUND:
+            self.slot_of[series_id] = _UNSEEN
+
+    def retire(self, series_ids: Sequence[int]) -> None:
+        """Forget series that were silent for long; one that still has a slot, another time."""
+        wanted = sorted({*series_ids, *self.retired} & self.series.keys())
+        ids = np.array(wanted, dtype=np.int64)
+        held = np.isin(ids, self.slots["series"])
+        self.retired = set(ids[held].tolist())
+        for number in ids[~held].tolist():
+            self._forget(number)
+
+    def _forget(self, series_id: int) -> None:
+        del self.series[series_id]
+        self.bindings.pop(series_id, None)
+        self.joins.drop(series_id)
+        self.slot_of[series_id] = _UNBOUND
 
     def locate(
         self, series: Ints, time: Ints, topology: Topology, opened: list[int], refused: set[str]

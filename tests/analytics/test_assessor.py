@@ -11,7 +11,7 @@ from trimtab.domain.assessment import Assessment, FulfilmentStatus, Trouble
 from trimtab.domain.command import Command, CommandKind, CommandResult
 from trimtab.domain.configuration import BindingRule, Configuration
 from trimtab.domain.identity import content_id
-from trimtab.domain.input import ClockJump, Notice, Tick
+from trimtab.domain.input import ClockJump, Notice, SeriesAdded, SeriesRetired, Tick
 from trimtab.domain.kpi import Kpi, KpiDefinition, LabelMatcher, Statistic
 from trimtab.domain.managed_object import Alias, InventoryChange, ObjectKind, managed_object
 from trimtab.domain.samples import SampleFlag
@@ -504,3 +504,24 @@ def test_rows_that_bind_to_nothing_are_counted(feed: Any, configure: Configure) 
 def test_before_any_configuration_there_is_nothing_to_say(feed: Any) -> None:
     assert feed.step(*feed.rows("s", [(SERIES, T0, 1.0)]), Tick(T0 + S)) == []
     assert feed.machine.counts()["unbound"] == 1
+
+
+def test_a_series_that_is_retired_is_forgotten_and_known_again_when_it_speaks(
+    feed: Any, configure: Configure
+) -> None:
+    watch = Watch(feed).start(configure([kpi()]))
+    watch.say(1.0, 2.0, 3.0)
+    feed.step(SeriesRetired((0,)))
+    table = feed.machine.catalogue.table
+    assert set(table.series) == {0}  # its slot still lingers
+    watch.say(4.0, 5.0, 6.0)
+    feed.step(SeriesAdded(0, SERIES))
+    assert values(watch.say(7.0, 8.0))[-1][1] == 6.0
+    watch.at += 400 * S
+    feed.step(Tick(watch.at))
+    feed.step(SeriesRetired((0, 77)))
+    assert table.series == {}
+    machine = Assessor.restore(feed.machine.snapshot())
+    assert machine.snapshot() == feed.machine.snapshot()
+    feed.step(SeriesAdded(0, SERIES))
+    assert values(watch.say(9.0, 10.0, 11.0, 12.0))[-1][1] == 10.0

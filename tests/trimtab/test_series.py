@@ -1,10 +1,11 @@
 """Series ids, and where an object belongs."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.domain.input import SeriesAdded
+from trimtab.domain.input import SeriesAdded, SeriesRetired
 from trimtab.domain.series import LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, Series
 from trimtab.errors import StoreError
 from trimtab.series import KEY_GROUPS, SeriesTable, key_group, shard_of
@@ -21,16 +22,82 @@ def test_ids_count_up_from_zero_and_stay() -> None:
         table.series(-1)
 
 
-def test_what_is_new_is_taken_once_and_can_be_given_back() -> None:
+def test_what_is_new_is_taken_once_and_known_when_the_journal_holds_it() -> None:
     table = SeriesTable()
     table.intern(Series.of("a"))
     table.intern(Series.of("b"))
     added = table.take_added()
     assert added == [SeriesAdded(0, Series.of("a")), SeriesAdded(1, Series.of("b"))]
     assert table.take_added() == []
-    table.intern(Series.of("c"))
-    table.give_back(added[1:])
-    assert [item.series_id for item in table.take_added()] == [1, 2]
+    assert table.known() == []
+    table.told(added[1:])
+    assert table.known() == added[1:]
+
+
+def ids(*numbers: int) -> np.ndarray:
+    return np.array(numbers, dtype=np.int32)
+
+
+def spoken(table: SeriesTable, *names: str, at_ns: int) -> None:
+    """Let series speak, and the journal take them."""
+    numbers = [table.intern(Series.of(name)) for name in names]
+    table.hear(ids(*(number for number in numbers if number is not None)), at_ns)
+    table.told(table.take_added())
+
+
+def test_a_silent_series_sleeps_and_keeps_its_id() -> None:
+    table = SeriesTable(series_max=2)
+    spoken(table, "a", "b", at_ns=100)
+    table.hear(ids(1), 200)
+    assert table.retire(150) == SeriesRetired((0,))
+    assert (len(table), table.asleep) == (1, 1)
+    assert table.retire(150) is None
+    with pytest.raises(IndexError):
+        table.series(0)
+    spoken(table, "c", at_ns=200)  # it has the room of the one that sleeps
+    assert table.find(Series.of("c")) == 2
+    # A collector that remembers the id goes on using it.
+    table.hear(ids(0, 0, 1), 300)
+    assert table.take_added() == [SeriesAdded(0, Series.of("a"))]
+    assert table.series(0) == Series.of("a")
+    assert table.asleep == 0
+
+
+def test_one_that_forgot_the_id_finds_it_again() -> None:
+    table = SeriesTable()
+    spoken(table, "a", at_ns=100)
+    table.retire(150)
+    assert table.intern(Series.of("a")) == 0
+    assert table.take_added() == [SeriesAdded(0, Series.of("a"))]
+
+
+def test_what_the_journal_does_not_hold_yet_is_not_retired() -> None:
+    table = SeriesTable()
+    table.intern(Series.of("a"))
+    table.hear(ids(0), 1)
+    assert table.retire(100) is None
+
+
+def test_so_many_sleep_at_most() -> None:
+    table = SeriesTable(series_max=2, asleep_max=1)
+    spoken(table, "a", "b", at_ns=1)
+    assert table.retire(100) == SeriesRetired((0,))
+    assert table.retire(100) is None
+    spoken(table, "c", at_ns=1)
+    assert table.intern(Series.of("d")) is None
+    assert table.refused_over_cap == 1
+
+
+def test_what_was_retired_is_forgotten_by_a_restart_and_its_id_is_not_given_again() -> None:
+    told: list[SeriesAdded | SeriesRetired] = [
+        SeriesAdded(0, Series.of("a")), SeriesAdded(1, Series.of("b")), SeriesRetired((0, 1)),
+        SeriesAdded(1, Series.of("b")),
+    ]  # fmt: skip
+    table = SeriesTable()
+    table.restore(told, 5)
+    assert table.known() == [SeriesAdded(1, Series.of("b"))]
+    assert table.intern(Series.of("a")) == 2
+    assert table.retire(6) == SeriesRetired((1,))
 
 
 def test_beyond_the_cap_series_are_refused_and_counted() -> None:
@@ -57,20 +124,18 @@ def test_a_restored_table_goes_on_where_the_other_stopped() -> None:
         first.intern(Series.of(name))
     added = first.take_added()
     second = SeriesTable()
-    second.restore(added)
-    second.restore(added)
+    second.restore(added, 1)
+    second.restore(added, 1)
     assert second.take_added() == []
     assert second.intern(Series.of("b")) == 1
     assert second.intern(Series.of("d")) == 3
 
 
-def test_a_gap_or_a_contradiction_is_refused() -> None:
+def test_a_contradiction_is_refused() -> None:
     table = SeriesTable()
-    with pytest.raises(StoreError, match="missing"):
-        table.restore([SeriesAdded(1, Series.of("a"))])
-    table.restore([SeriesAdded(0, Series.of("a"))])
+    table.restore([SeriesAdded(0, Series.of("a"))], 1)
     with pytest.raises(StoreError, match="can't become"):
-        table.restore([SeriesAdded(0, Series.of("b"))])
+        table.restore([SeriesAdded(0, Series.of("b"))], 1)
 
 
 def test_key_groups_are_xxh64() -> None:

@@ -90,10 +90,9 @@ async def assemble(settings: AppSettings) -> Assembly:
         Snapshots(directory / "snapshots"), journal, derived, code_version(), machines(telemetry)
     )
     recovered = await asyncio.to_thread(standing.recover)
-    index = SeriesTable()
-    index.restore(recovered.series)
-    index.take_added()
     clock = SteadyClock(SystemClock(), floor_ns=recovered.last_now)
+    index = SeriesTable()
+    index.restore(recovered.series, clock.now_ns())
     collectors = make_collectors(settings, index, clock)
     recall(collectors, settings, read_model)
     actuators = make_actuators(settings, clock)
@@ -109,7 +108,7 @@ async def assemble(settings: AppSettings) -> Assembly:
         snapshot_every_turns=max(
             1, round(settings.file.snapshot_every_seconds / settings.file.cadence_seconds)
         ),
-        trainer=trainer_of(settings), ledger=recovered.ledger, series_known=len(index), last_now=recovered.last_now,
+        trainer=trainer_of(settings), ledger=recovered.ledger, last_now=recovered.last_now,
     )  # fmt: skip
     meter(telemetry, driver, derived, settings.policies)
     assurance = ReadModelAssurance(read_model, lambda: readiness(driver))

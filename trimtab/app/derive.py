@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from trimtab.domain.input import SeriesAdded, Tick
+from trimtab.domain.input import SeriesAdded, SeriesRetired, Tick
 from trimtab.domain.kpi_batch import KpiBatch
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.time import NS_PER_SECOND
@@ -36,7 +36,8 @@ class Derived:
         """Take a turn in; taking it twice changes nothing. Raises StoreError for the read model only."""
         if turn.seq <= self.position():
             return
-        told = [item for item in turn.inputs if not isinstance(item, (SampleBatch, SeriesAdded))]
+        rows = (SampleBatch, SeriesAdded, SeriesRetired)
+        told = [item for item in turn.inputs if not isinstance(item, rows)]
         outputs = list(_one_by_one(turn.outputs))
         quiet = not outputs and all(isinstance(item, Tick) for item in told)
         if quiet and 0 <= turn.now - self._written_ns < QUIET_WRITE_NS:

@@ -28,7 +28,7 @@ def meter(telemetry: Telemetry, driver: LiveDriver, derived: Derived, policies: 
     telemetry.journal_unwritable(False)
 
     def read() -> None:
-        telemetry.series(driver.series_known)
+        telemetry.series(len(driver.index))
         telemetry.journal_size(driver.journal.size_bytes)
         telemetry.store_lag(max(driver.last_turn_seq - derived.position(), 0))
         unused = Counter[str]()

@@ -37,8 +37,7 @@ class Standing:
 
     def save(self, driver: LiveDriver, index: SeriesTable) -> None:
         """Write a snapshot of the last turn; a failure costs only a longer replay at the next start."""
-        known = map(index.series, range(driver.series_known))
-        series = [(each.name, each.labels) for each in known]
+        series = [(item.series_id, item.series.name, item.series.labels) for item in index.known()]
         parts = {
             "loop": driver.loop.snapshot(),
             "ledger": driver.ledger.snapshot(),
@@ -73,7 +72,7 @@ class Standing:
         if start is not None:
             found.series[:0] = [
                 SeriesAdded(number, Series(name, tuple(map(tuple, labels))))
-                for number, (name, labels) in enumerate(json.loads(start.parts["series"]))
+                for number, name, labels in json.loads(start.parts["series"])
             ]
             found.last_now = max(found.last_now, int(start.parts["now"]))
         log.info(

@@ -32,6 +32,13 @@ class SeriesAdded:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesRetired:
+    """Say that series were silent for long: they may be forgotten. One that speaks again is added anew, by its id."""
+
+    series_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Let time pass: windows close, holds and deadlines run out. Nothing else does that.
 
@@ -65,6 +72,7 @@ class Notice:
 
 Input: TypeAlias = (
     SeriesAdded
+    | SeriesRetired
     | SampleBatch
     | Tick
     | ClockJump

@@ -25,6 +25,7 @@ from trimtab.domain.input import (
     Numbered,
     Output,
     SeriesAdded,
+    SeriesRetired,
     Tick,
 )
 from trimtab.domain.managed_object import InventoryChange
@@ -35,7 +36,7 @@ from trimtab.errors import JournalCorrupt
 from trimtab.ports import Machine
 
 SNAPSHOT_FORMAT = 2
-_ROWS = (SampleBatch, SeriesAdded)
+_ROWS = (SampleBatch, SeriesAdded, SeriesRetired)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from trimtab.domain import codec
-from trimtab.domain.input import Input, Notice, Numbered, Output, SeriesAdded
+from trimtab.domain.input import Input, Notice, Numbered, Output, SeriesAdded, SeriesRetired
 from trimtab.drivers.execution import ActionLedger
 from trimtab.drivers.loop import Loop
 from trimtab.drivers.turn import AUTHORITATIVE, Turn, turns
@@ -23,7 +23,7 @@ class Recovered:
 
     loop: Loop
     ledger: ActionLedger
-    series: list[SeriesAdded] = field(default_factory=list)
+    series: list[SeriesAdded | SeriesRetired] = field(default_factory=list)
     last_now: int = 0
     turns: int = 0
     divergent: int = 0
@@ -57,7 +57,9 @@ def _again(
 ) -> tuple[Turn, list[Output]]:
     numbered = [Numbered(frame.seq, cast(Input, frame.value)) for frame in inputs]
     now = inputs[-1].now
-    found.series.extend(item.value for item in numbered if isinstance(item.value, SeriesAdded))
+    found.series.extend(
+        item.value for item in numbered if isinstance(item.value, (SeriesAdded, SeriesRetired))
+    )
     judged = found.loop.step(numbered, now)
     follows: list[Any] = [value for value in judged if not isinstance(value, AUTHORITATIVE)]
     expected: list[Any] = [value for value in judged if isinstance(value, AUTHORITATIVE)]

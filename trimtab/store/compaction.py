@@ -8,10 +8,11 @@ ticks and what was reckoned from them.
 from collections.abc import Iterable, Iterator
 
 from trimtab.domain.action import Action, ActionResult
+from trimtab.domain.codec import decode
 from trimtab.domain.command import Command
 from trimtab.domain.configuration import Configuration
 from trimtab.domain.control_loop import ControlLoop
-from trimtab.domain.input import SeriesAdded
+from trimtab.domain.input import SeriesAdded, SeriesRetired
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.policy import PolicySet
 from trimtab.store.frame import KIND_OF, MARK_KIND, RawFrame
@@ -21,15 +22,23 @@ from trimtab.store.storage import Storage
 _EVERY = frozenset(
     KIND_OF[kind] for kind in (SeriesAdded, InventoryChange, ActionResult, Command, Action)
 )
+_ADDED, _RETIRED = KIND_OF[SeriesAdded], KIND_OF[SeriesRetired]
 # Each of these replaces the one before it as a whole.
 _LAST = frozenset(KIND_OF[kind] for kind in (Configuration, PolicySet, ControlLoop))
 
 
 def carried_over(raws: Iterable[RawFrame]) -> list[bytes]:
-    """Return the bytes of the frames that compaction keeps, in order."""
+    """Return the bytes of the frames that compaction keeps, in order; of a series that was retired, nothing."""
     kept: dict[int, bytes] = {}
     last: dict[int, int] = {}
+    series: dict[int, int] = {}  # id: where it was added last
     for raw in raws:
+        if raw.kind == _RETIRED:
+            for series_id in decode(raw.payload).series_ids:
+                kept.pop(series.pop(series_id, -1), None)
+            continue
+        if raw.kind == _ADDED:
+            series[decode(raw.payload).series_id] = raw.seq
         if raw.kind in _LAST:
             kept.pop(last.get(raw.kind, -1), None)
             last[raw.kind] = raw.seq

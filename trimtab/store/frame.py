@@ -20,7 +20,7 @@ from trimtab.domain.configuration import Configuration
 from trimtab.domain.control_loop import ControlLoop
 from trimtab.domain.decision import Decision
 from trimtab.domain.incident import Incident
-from trimtab.domain.input import ClockJump, Input, Notice, Output, SeriesAdded, Tick
+from trimtab.domain.input import ClockJump, Input, Notice, Output, SeriesAdded, SeriesRetired, Tick
 from trimtab.domain.kpi import Kpi
 from trimtab.domain.managed_object import InventoryChange
 from trimtab.domain.policy import PolicySet
@@ -46,6 +46,7 @@ KIND_OF: dict[type, int] = {
     ActionResult: 8,
     Command: 9,
     TrainedModel: 10,
+    SeriesRetired: 11,
     Kpi: 64,
     Assessment: 65,
     Trouble: 66,

@@ -272,18 +272,18 @@ class World:
         self.far.journal = self.journal
         found = recover(self.journal, Loop(machines()), ActionLedger())
         self.divergent += found.divergent
+        clock = SteadyClock(self.wall, floor_ns=found.last_now)
         index = SeriesTable()
-        index.restore(found.series)
-        index.take_added()
+        index.restore(found.series, clock.now_ns())
         self.driver = LiveDriver(
             loop=found.loop, journal=self.journal, index=index,
-            clock=SteadyClock(self.wall, floor_ns=found.last_now), collectors=self.collectors,
+            clock=clock, collectors=self.collectors,
             actuators={name: ScriptedActuator(name, self.far) for name in ("vnfm", "vim", "people")},
             telemetry=Telemetry(CollectorRegistry(), "test", process=False),
             derivation=Derivation(lambda turn: None),
             snapshot=lambda driver: self.saved_seqs.append(driver.last_turn_seq),
             crash=self._pass, cadence_seconds=3_600.0, ledger=found.ledger,
-            series_known=len(index), last_now=found.last_now,
+            last_now=found.last_now,
         )  # fmt: skip
         await self.driver.start(self.told, found.owed)
         for item in self.script({})[0]:

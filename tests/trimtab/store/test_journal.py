@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trimtab.domain.action import ActionResult, ActionState
-from trimtab.domain.input import Notice, SeriesAdded, Tick
+from trimtab.domain.input import Notice, SeriesAdded, SeriesRetired, Tick
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.series import Series
 from trimtab.errors import JournalCorrupt, JournalError, JournalUnwritable
@@ -304,6 +304,22 @@ def test_a_compaction_that_fails_loses_nothing(
     storage.crash()
     again = opened(storage)
     assert seqs(again, again.first_seq) == list(range(again.first_seq, 203))
+
+
+def test_compaction_drops_what_was_retired(
+    opened: Opened, storage: SimulatedStorage, ticks: Ticks
+) -> None:
+    journal = opened(storage)
+    stays, again = SeriesAdded(1, Series.of("b")), SeriesAdded(2, Series.of("c"))
+    journal.append(
+        [SeriesAdded(0, Series.of("a")), stays, again, SeriesRetired((0, 2)), again], now=0
+    )
+    for start in range(0, 300, 10):
+        journal.append(ticks(start, start + 10), now=start)
+        journal.sync()
+    horizon = journal.compact(250)
+    kept = [frame.value for frame in journal.read() if frame.seq < horizon]
+    assert kept == [stays, again]
 
 
 def test_a_horizon_by_size(opened: Opened, storage: SimulatedStorage, ticks: Ticks) -> None:
