@@ -8,16 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-import numpy as np
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from trimtab.domain.action import Action, ActionResult
 from trimtab.domain.command import Command, CommandResult
 from trimtab.domain.identity import content_id
-from trimtab.domain.input import ClockJump, Input, Notice, Output, SeriesAdded, SeriesRetired, Tick
-from trimtab.domain.samples import SampleBatch
-from trimtab.domain.time import NS_PER_SECOND, rfc3339, seconds_from_ns
+from trimtab.domain.input import ClockJump, Input, Notice, Output, Tick
+from trimtab.domain.time import rfc3339, seconds_from_ns
 from trimtab.drivers.clock import SteadyClock
 from trimtab.drivers.crashpoint import AFTER_SNAPSHOT, CrashPoint
 from trimtab.drivers.derivation import Derivation
@@ -25,6 +23,7 @@ from trimtab.drivers.execution import ActionLedger, Executor
 from trimtab.drivers.intake import Intake, Offer, settle
 from trimtab.drivers.loop import Loop
 from trimtab.drivers.pace import Depth, Pace
+from trimtab.drivers.roll import Roll
 from trimtab.drivers.training import Trainer
 from trimtab.drivers.turn import Turn, journal_outputs, report_failure, take_turn
 from trimtab.errors import JournalUnwritable
@@ -40,9 +39,6 @@ COMMAND_TIMEOUT_SECONDS = 15.0
 STOP_TIMEOUT_SECONDS = 10.0
 RESTART_SECONDS_MAX = 60.0  # between two starts of a collector that keeps failing
 JUMPS_OWED_MAX = 64
-# A series that nobody heard for so long is retired, a minute's worth at a time.
-SERIES_RETIRED_AFTER_NS = 1_800 * NS_PER_SECOND
-RETIRE_EVERY_NS = 10 * NS_PER_SECOND
 NOTICES_WAITING_MAX = 1_000
 
 
@@ -77,8 +73,7 @@ class LiveDriver:
     executor: Executor = field(init=False)
     _intake: Intake = field(default_factory=Intake)
     _first: list[Input] = field(default_factory=list)
-    _owed_series: list[SeriesAdded | SeriesRetired] = field(default_factory=list)
-    _retire_at_ns: int = 0
+    _roll: Roll = field(init=False)
     _owed_jumps: list[ClockJump] = field(default_factory=list)
     _notices: list[Notice] = field(default_factory=list)
     _owed_turn: Turn | None = None
@@ -99,6 +94,7 @@ class LiveDriver:
     )
 
     def __post_init__(self) -> None:
+        self._roll = Roll(self.index)
         self.executor = Executor(self.actuators, self._commit, self.clock, crash_point=self.crash)
 
     async def start(self, first: Sequence[Input], owed: Sequence[Output]) -> None:
@@ -242,9 +238,9 @@ class LiveDriver:
             settle(offers, False)
             return
         now = self.clock.now_ns()
-        self._note_series(offers, now)
+        owed = self._roll.call(offers, now)
         self._note_jump(now)
-        inputs: list[Input] = [*self._first, *self._owed_series, *self._owed_jumps]
+        inputs: list[Input] = [*self._first, *owed, *self._owed_jumps]
         for offer in offers:
             inputs.extend(offer.inputs)
         if depth > Depth.RECORD:
@@ -254,7 +250,8 @@ class LiveDriver:
         self._pace.turned(depth)
         turn = await self._durably(inputs, now, depth)
         if turn is not None:
-            self._first, self._owed_series, self._owed_jumps = [], [], []
+            self._first, self._owed_jumps = [], []
+            self._roll.journaled(inputs)
             turn = replace(turn, outputs=(*turn.outputs, *self._notices))
             self._notices = []
             settle(offers, True)
@@ -262,21 +259,6 @@ class LiveDriver:
             turn = await self._results_only(offers, now)
         if turn is not None:
             await self._pay(turn)
-
-    def _note_series(self, offers: list[Offer], now: int) -> None:
-        """Remember, until it is journaled, which series are new, and which were silent for so long that they may go."""
-        for offer in offers:
-            for value in offer.inputs:
-                if isinstance(value, SampleBatch):
-                    self.index.hear(value.series_id, now)
-        added = self.index.take_added()
-        self.index.hear(np.array([item.series_id for item in added], dtype=np.int32), now)
-        self._owed_series.extend(added)
-        if now >= self._retire_at_ns:
-            self._retire_at_ns = now + RETIRE_EVERY_NS
-            retired = self.index.retire(now - SERIES_RETIRED_AFTER_NS)
-            if retired is not None:
-                self._owed_series.append(retired)
 
     def _note_jump(self, now: int) -> None:
         """Remember a jump of the clock until it is journaled: without it, the windows that it touches look sound."""
@@ -327,7 +309,6 @@ class LiveDriver:
             self.telemetry.journal_unwritable(False)
         self.turns += 1
         self.last_turn_seq, self.last_now = turn.seq, turn.now
-        self.index.told(inputs)
         return turn
 
     async def _pay(self, turn: Turn) -> bool:
