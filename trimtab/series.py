@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,8 @@ from trimtab.domain.series import (
     longer_than,
 )
 from trimtab.errors import StoreError
+from trimtab.quota import Quota
 
-SERIES_MAX = 2_000_000  # that do not sleep
 ASLEEP_MAX = 1_000_000  # packed: some 600 bytes each
 RETIRED_AT_ONCE_MAX = 20_000
 NEVER_RETIRED_NS = 2**62  # of one that was interned and has not spoken yet
@@ -43,8 +44,9 @@ class SeriesTable:
     remember numbers. What exceeds a cap, or the limits on labels, is refused and counted. Used from one thread.
     """
 
-    def __init__(self, series_max: int = SERIES_MAX, asleep_max: int = ASLEEP_MAX) -> None:
-        self._series_max, self._asleep_max = series_max, asleep_max
+    def __init__(self, quota: Quota | None = None, asleep_max: int = ASLEEP_MAX) -> None:
+        self.quota = quota or Quota()
+        self._asleep_max = asleep_max
         self._ids: dict[Series, int] = {}
         self._series: dict[int, Series] = {}
         self._asleep_ids: dict[bytes, int] = {}
@@ -53,7 +55,6 @@ class SeriesTable:
         self._added: list[SeriesAdded] = []
         self._untold: set[int] = set()  # ids that the journal does not hold yet
         self._heard_ns = np.zeros(0, dtype=np.int64)  # by id; -1 for one that sleeps
-        self.refused_over_cap = 0
         self.refused_labels = 0
 
     def __len__(self) -> int:
@@ -67,9 +68,13 @@ class SeriesTable:
     @property
     def refused(self) -> int:
         """Return how many requests for an id were turned away, for whatever reason."""
-        return self.refused_over_cap + self.refused_labels
+        return self.quota.refused.total() + self.refused_labels
 
-    def intern(self, series: Series) -> int | None:
+    def of(self, source: str) -> "SourceIndex":
+        """Return the index as one source uses it."""
+        return SourceIndex(self, source)
+
+    def intern(self, series: Series, source: str = "") -> int | None:
         """Return the id, making one if it is new; None when refused (counted)."""
         known = self._ids.get(series)
         if known is not None:
@@ -81,13 +86,9 @@ class SeriesTable:
         if sleeping is not None:
             self._wake(sleeping)
             return sleeping
-        if (
-            len(self._series) >= self._series_max
-            or len(self._series) + len(self._asleep) >= self._series_max + self._asleep_max
-        ):
-            self.refused_over_cap += 1
+        if not self.quota.admit(series, source, len(self._series)):
             return None
-        return self._add(self._next, series)
+        return self._add(self._next, series, source)
 
     def series(self, series_id: int) -> Series:
         """Return the series of an id. Raises IndexError for an id never given, or that of one that sleeps."""
@@ -118,13 +119,14 @@ class SeriesTable:
             item.series_id for item in inputs if isinstance(item, SeriesAdded)
         )
 
-    def hear(self, ids: npt.NDArray[np.int32], now_ns: int) -> None:
+    def hear(self, ids: npt.NDArray[np.int32], now_ns: int, source: str = "") -> None:
         """Note that series speak; those that slept are awake again, and new to whoever forgot them."""
         if not len(ids):
             return
         for number in np.unique(ids[self._heard_ns[ids] < 0]).tolist():
             self._wake(number)
         self._heard_ns[ids] = now_ns
+        self.quota.meet(ids, source)
 
     def retire(self, before_ns: int) -> SeriesRetired | None:
         """Let series sleep that were not heard since a time, RETIRED_AT_ONCE_MAX at most; None when there are none."""
@@ -149,6 +151,7 @@ class SeriesTable:
                     if gone is not None:
                         del self._ids[gone]
                         self._heard_ns[number] = -1
+                        self.quota.change(number, -1)
                 continue
             known = self._series.get(item.series_id)
             if known is not None and known != item.series:
@@ -161,7 +164,11 @@ class SeriesTable:
                 self._untold.discard(item.series_id)
             self._heard_ns[item.series_id] = now_ns
 
-    def _add(self, number: int, series: Series) -> int:
+    def _add(self, number: int, series: Series, source: str = "") -> int:
+        self.quota.take(number, series, source)
+        return self._enter(number, series)
+
+    def _enter(self, number: int, series: Series) -> int:
         self._next = max(self._next, number + 1)
         if number >= len(self._heard_ns):
             more = max(number + 1, 2 * len(self._heard_ns)) - len(self._heard_ns)
@@ -179,12 +186,26 @@ class SeriesTable:
         packed = _packed(series)
         self._asleep[number], self._asleep_ids[packed] = packed, number
         self._heard_ns[number] = -1
+        self.quota.change(number, -1)
 
     def _wake(self, number: int) -> None:
         packed = self._asleep.pop(number, None)
         if packed is not None:
             del self._asleep_ids[packed]
-            self._add(number, _unpacked(packed))
+            self._enter(number, _unpacked(packed))
+            self.quota.change(number, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIndex:
+    """The index as one source uses it: what it adds counts against its own cap (implements `ports.SeriesIndex`)."""
+
+    table: SeriesTable
+    source: str
+
+    def intern(self, series: Series) -> int | None:
+        """Return the id, making one if it is new; None when refused (counted)."""
+        return self.table.intern(series, self.source)
 
 
 def _packed(series: Series) -> bytes:

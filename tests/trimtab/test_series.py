@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from trimtab.domain.input import SeriesAdded, SeriesRetired
 from trimtab.domain.series import LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, Series
 from trimtab.errors import StoreError
+from trimtab.quota import Quota, SeriesLimits
 from trimtab.series import KEY_GROUPS, SeriesTable, key_group, shard_of
 
 
@@ -46,7 +47,7 @@ def spoken(table: SeriesTable, *names: str, at_ns: int) -> None:
 
 
 def test_a_silent_series_sleeps_and_keeps_its_id() -> None:
-    table = SeriesTable(series_max=2)
+    table = SeriesTable(Quota(SeriesLimits(all=2)))
     spoken(table, "a", "b", at_ns=100)
     table.hear(ids(1), 200)
     assert table.retire(150) == SeriesRetired((0,))
@@ -79,13 +80,13 @@ def test_what_the_journal_does_not_hold_yet_is_not_retired() -> None:
 
 
 def test_so_many_sleep_at_most() -> None:
-    table = SeriesTable(series_max=2, asleep_max=1)
+    table = SeriesTable(Quota(SeriesLimits(all=2)), asleep_max=1)
     spoken(table, "a", "b", at_ns=1)
     assert table.retire(100) == SeriesRetired((0,))
     assert table.retire(100) is None
     spoken(table, "c", at_ns=1)
     assert table.intern(Series.of("d")) is None
-    assert table.refused_over_cap == 1
+    assert table.refused == 1
 
 
 def test_what_was_retired_is_forgotten_by_a_restart_and_its_id_is_not_given_again() -> None:
@@ -101,11 +102,12 @@ def test_what_was_retired_is_forgotten_by_a_restart_and_its_id_is_not_given_agai
 
 
 def test_beyond_the_cap_series_are_refused_and_counted() -> None:
-    table = SeriesTable(series_max=1)
+    table = SeriesTable(Quota(SeriesLimits(all=1)))
     assert table.intern(Series.of("a")) == 0
     assert table.intern(Series.of("b")) is None
     assert table.intern(Series.of("a")) == 0
-    assert (table.refused, table.refused_over_cap) == (1, 1)
+    assert table.refused == 1
+    assert table.quota.refused == {("all", ""): 1}
 
 
 def test_too_many_or_too_long_labels_are_refused_and_counted() -> None:
@@ -136,6 +138,43 @@ def test_a_contradiction_is_refused() -> None:
     table.restore([SeriesAdded(0, Series.of("a"))], 1)
     with pytest.raises(StoreError, match="can't become"):
         table.restore([SeriesAdded(0, Series.of("b"))], 1)
+
+
+def tenant_of(series: Series) -> str:
+    return series.label("tenant") or ""
+
+
+def test_a_source_takes_no_more_room_than_is_its_own() -> None:
+    table = SeriesTable(Quota(SeriesLimits(all=10, per_source=2)))
+    one, other = table.of("rw/a"), table.of("rw/b")
+    assert [one.intern(Series.of(name)) for name in "abc"] == [0, 1, None]
+    assert other.intern(Series.of("c")) == 2
+    assert one.intern(Series.of("c")) == 2  # known already
+    assert table.quota.refused == {("source", "rw/a"): 1}
+    table.told(table.take_added())
+    table.hear(ids(0, 1, 2), 1)
+    table.hear(ids(0, 2), 200)
+    table.retire(100)  # b sleeps
+    assert one.intern(Series.of("d")) == 3
+    assert one.intern(Series.of("e")) is None
+
+
+def test_a_tenant_takes_no_more_room_than_is_its_own() -> None:
+    table = SeriesTable(Quota(SeriesLimits(all=10, per_tenant=1), tenant_of))
+    acme = [Series.of(name, {"tenant": "acme"}) for name in "ab"]
+    assert [table.intern(each) for each in acme] == [0, None]
+    assert table.intern(Series.of("a", {"tenant": "globex"})) == 1
+    assert table.quota.refused == {("tenant", "acme"): 1}
+
+
+def test_whose_restored_series_are_shows_when_they_speak() -> None:
+    table = SeriesTable(Quota(SeriesLimits(all=10, per_source=2)))
+    table.restore([SeriesAdded(0, Series.of("a")), SeriesAdded(1, Series.of("b"))], 1)
+    assert table.of("rw/a").intern(Series.of("c")) == 2
+    table.hear(ids(0), 2, "rw/a")
+    assert table.of("rw/a").intern(Series.of("d")) is None
+    table.hear(ids(1), 2, "rw/b")
+    assert table.of("rw/b").intern(Series.of("d")) == 3
 
 
 def test_key_groups_are_xxh64() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from actuators import ACTUATORS
 from actuators.webhook import Webhook
+from analytics.binding import Binder
 from api.app import create_app
 from api.assurance import ReadModelAssurance
 from api.mounts import Mount
@@ -26,13 +27,16 @@ from trimtab.app.metering import meter
 from trimtab.app.readiness import readiness
 from trimtab.app.settings import AppSettings
 from trimtab.app.standing import Standing, code_version
+from trimtab.domain.configuration import Configuration
+from trimtab.domain.series import Series
 from trimtab.drivers.clock import SteadyClock, SystemClock
 from trimtab.drivers.crashpoint import crasher_from_environment
 from trimtab.drivers.derivation import Derivation
 from trimtab.drivers.live import LiveDriver
 from trimtab.drivers.recovery import Recovered
 from trimtab.drivers.training import Trainer
-from trimtab.ports import Actuator, Clock, Collector, SeriesIndex
+from trimtab.ports import Actuator, Clock, Collector
+from trimtab.quota import Quota
 from trimtab.series import SeriesTable
 from trimtab.store.history import History
 from trimtab.store.influx import InfluxSink, InfluxTarget
@@ -91,7 +95,7 @@ async def assemble(settings: AppSettings) -> Assembly:
     )
     recovered = await asyncio.to_thread(standing.recover)
     clock = SteadyClock(SystemClock(), floor_ns=recovered.last_now)
-    index = SeriesTable()
+    index = SeriesTable(Quota(settings.file.limits, tenants_of(settings.configuration)))
     index.restore(recovered.series, clock.now_ns())
     collectors = make_collectors(settings, index, clock)
     recall(collectors, settings, read_model)
@@ -157,10 +161,23 @@ def influx_sink(settings: AppSettings, telemetry: Telemetry) -> InfluxSink | Non
     return InfluxSink.to(target, telemetry)
 
 
-def make_collectors(settings: AppSettings, index: SeriesIndex, clock: Clock) -> list[Collector]:
+def tenants_of(configuration: Configuration) -> Callable[[Series], str]:
+    """Return how to tell whose a series is: its object's, the provider's when an alias names that."""
+    binder = Binder(configuration)
+
+    def tenant_of(series: Series) -> str:
+        binding = binder.bind(series)
+        if binding is None:
+            return ""
+        return binding.object_id.partition("/")[0] or "provider"
+
+    return tenant_of
+
+
+def make_collectors(settings: AppSettings, index: SeriesTable, clock: Clock) -> list[Collector]:
     """Build the configured collectors."""
     return [
-        COLLECTORS[kind](name, config, index, clock)
+        COLLECTORS[kind](name, config, index.of(f"{kind}/{name}"), clock)
         for kind, name, config in settings.file.collectors
     ]
 

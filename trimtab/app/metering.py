@@ -36,6 +36,8 @@ def meter(telemetry: Telemetry, driver: LiveDriver, derived: Derived, policies: 
             unused.update(asdict(assessor.counters))
         for reason, samples in unused.items():
             telemetry.unused(reason, samples)
+        for (cap, name), requests in driver.index.quota.refused.items():
+            telemetry.series_refused(cap, name, requests)
 
     telemetry.watch(read)
 

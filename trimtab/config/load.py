@@ -16,6 +16,7 @@ from trimtab.config.model import ApiPart, File, InfluxPart
 from trimtab.config.settings import ApiSetting, InfluxSetting, Settings, TokenSetting
 from trimtab.domain.time import seconds_from_ns
 from trimtab.errors import ConfigurationError, Finding
+from trimtab.quota import SeriesLimits
 
 _OWN_KEYS = ("kind", "name")
 SECRET_BYTES_MAX = 65_536
@@ -60,6 +61,9 @@ def load(
         cadence_seconds=seconds_from_ns(parse_duration(file.loop.cadence)),
         snapshot_every_seconds=seconds_from_ns(parse_duration(file.loop.snapshot_every)),
         influx=influx,
+        limits=SeriesLimits(
+            file.limits.series, file.limits.series_per_source, file.limits.series_per_tenant
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from trimtab.domain.kpi import Statistic
 from trimtab.domain.managed_object import ObjectKind, RelationKind, parse_object_id
 from trimtab.domain.policy import ActionKind
 from trimtab.domain.time import ns_from_rfc3339
+from trimtab.quota import SERIES_MAX
 
 FORMAT = 1
 LIST_MAX = 10_000
@@ -251,6 +252,14 @@ class LoopPart(Part):
     snapshot_every: Duration = "5m"
 
 
+class LimitsPart(Part):
+    """How many series may be awake: in all, of one source, of one tenant."""
+
+    series: int = Field(default=SERIES_MAX, ge=1, le=SERIES_MAX)
+    series_per_source: int = Field(default=SERIES_MAX, ge=1, le=SERIES_MAX)
+    series_per_tenant: int = Field(default=SERIES_MAX, ge=1, le=SERIES_MAX)
+
+
 class PoliciesPart(Part):
     """Which rules apply (`shipped`, files, folders), and which profile's timings."""
 
@@ -302,6 +311,7 @@ class File(Part):
     actions: dict[ActionKind, str] = Field(default_factory=dict)
     policies: PoliciesPart = PoliciesPart()
     loop: LoopPart = LoopPart()
+    limits: LimitsPart = LimitsPart()
     api: ApiPart = ApiPart()
     store: StorePart = StorePart()
     influx: InfluxPart | None = None

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from trimtab.domain.configuration import Configuration
+from trimtab.quota import SeriesLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +55,4 @@ class Settings:
     cadence_seconds: float
     snapshot_every_seconds: float
     influx: InfluxSetting | None
+    limits: SeriesLimits

@@ -28,7 +28,7 @@ class Roll:
         for offer in offers:
             for value in offer.inputs:
                 if isinstance(value, SampleBatch):
-                    self.index.hear(value.series_id, now_ns)
+                    self.index.hear(value.series_id, now_ns, value.source)
         added = self.index.take_added()
         self.index.hear(np.array([item.series_id for item in added], dtype=np.int32), now_ns)
         self.owed.extend(added)

@@ -53,6 +53,8 @@ METRICS: tuple[Metric, ...] = (
     _counter("trimtab_ingest_samples_refused_total", "samples", "Samples turned away.", "source reason"),
     _counter("trimtab_ingest_samples_unused_total", "samples",
              "Samples that led to nothing: late, from the future, of no object, over a limit.", "reason"),
+    _counter("trimtab_ingest_series_refused_total", "requests",
+             "Times a series was turned away, by the cap (all, source, tenant) and whose it is.", "cap of"),
     _counter("trimtab_ingest_gaps_total", "gaps", "Times a source gave nothing when due.", "source reason"),
     _gauge("trimtab_ingest_last_reading_timestamp_seconds", "seconds", "Last reading's arrival.", "source"),
     # The loop
