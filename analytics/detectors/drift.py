@@ -45,3 +45,13 @@ def drifts(values: Floats) -> list[int]:
         if window.drift_detected:
             found.append(place)
     return found
+
+
+def level_since(values: Floats, rows_min: int) -> int:
+    """Return from which row on the KPIs of a window [rows, KPIs] are on the level that they have now; 0: all along.
+
+    That of the last drift of any of them which leaves `rows_min` rows to learn from.
+    """
+    rows = len(values)
+    found = [place for column in values.T for place in drifts(column) if rows - place >= rows_min]
+    return max(found, default=0)

@@ -129,9 +129,10 @@ def trainer_of(settings: AppSettings) -> Trainer | None:
     rule = settings.configuration.anomalies
     if rule is None or not rule.together:
         return None
+    from analytics.detectors.drift import level_since
     from analytics.detectors.pca_model import fit
 
-    return Trainer(rule, fit)
+    return Trainer(rule, fit, level_since)
 
 
 def api_settings(settings: AppSettings) -> ApiSettings:

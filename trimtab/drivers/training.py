@@ -28,6 +28,8 @@ KPIS_MAX = 100  # of one object
 ROWS_MAX = 8_000
 ROWS_MIN = 300  # before the first model
 CHECK_SECONDS = 60
+# A model may be replaced ahead of its time, as the level has changed that it was learnt on; looked at so often.
+DRIFT_CHECK_RATIO = 1 / 24  # of the time after which a model is due anyway
 BYTES_MAX = 256 * 1024 * 1024
 # Windows of one end may close in turns that follow each other: so many rows back, one is looked for.
 LOOK_BACK = 16
@@ -50,6 +52,8 @@ class Fitted(Protocol):
 
 
 Fit = Callable[[Times, Floats], Fitted]
+# From which row on all KPIs [rows, KPIs] are on the level that they have now; the rows that must be left.
+LevelSince = Callable[[Floats, int], int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +75,7 @@ class _Gathered:
     columns: dict[str, int] = field(default_factory=dict)
     used: int = 0
     trained_ns: int | None = None
+    checked_ns: int = 0
 
     def put(self, kpi: str, end_ns: int, value: float) -> None:
         column = self.columns.setdefault(kpi, len(self.columns))
@@ -114,7 +119,9 @@ class Trainer:
 
     rule: AnomalyRule
     fit: Fit
+    level_since: LevelSince = lambda values, rows_min: 0
     left_out: int = 0
+    drifted: int = 0
     failed: int = 0
     _closed: bool = False
     _gathered: dict[str, _Gathered] = field(default_factory=dict)
@@ -165,6 +172,30 @@ class Trainer:
             if waited and item.used >= ROWS_MIN and len(item.columns) > 1:
                 yield object_id
 
+    def unsure(self, now_ns: int) -> str | None:
+        """Return the object whose model it is time to doubt, None when there is none; one that waited longest."""
+        wait_ns = max(int(self.rule.retrain_every_ns * DRIFT_CHECK_RATIO), 1)
+        found = [
+            (max(item.checked_ns, item.trained_ns), object_id)
+            for object_id, item in self._gathered.items()
+            if item.trained_ns is not None
+        ]
+        oldest_ns, object_id = min(found, default=(now_ns, ""))
+        return object_id if object_id and now_ns - oldest_ns >= wait_ns else None
+
+    def doubt(self, object_id: str, now_ns: int) -> Window:
+        """Return a copy of an object's rows, to see whether their level has changed; it is looked at now."""
+        item = self._gathered[object_id]
+        trained_ns = item.trained_ns
+        window = self.window(object_id, now_ns)
+        item.trained_ns, item.checked_ns = trained_ns, now_ns
+        return window
+
+    def has_drifted(self, window: Window, trained_ns: int) -> bool:
+        """Return whether the level of a window changed after a model was learnt. Runs in the worker."""
+        first = self.level_since(window.values, ROWS_MIN)
+        return first > 0 and int(window.times[first]) > trained_ns
+
     def window(self, object_id: str, now_ns: int) -> Window:
         """Return a copy of an object's rows to learn from; it is due again after the rule's time."""
         item = self._gathered[object_id]
@@ -178,7 +209,8 @@ class Trainer:
     def learn(self, window: Window) -> TrainedModel | None:
         """Return the model of a window; None when it can't be learnt, which is counted. Runs in the worker."""
         try:
-            model = self.fit(window.times, window.values)
+            first = self.level_since(window.values, ROWS_MIN)
+            model = self.fit(window.times[first:], window.values[first:])
         except Exception:
             log.exception("no model was learnt for %s", window.object_id)
             self.failed += 1
@@ -207,11 +239,19 @@ class Trainer:
 
         One that is refused is learnt anew when next due; the loop judges by the one before.
         """
-        for object_id in list(self.due(now_ns())):
+        running = asyncio.get_running_loop()
+        due = list(self.due(now_ns()))
+        unsure = None if self._closed else self.unsure(now_ns())
+        if unsure is not None and unsure not in due:
+            trained_ns = self._gathered[unsure].trained_ns or 0
+            window = self.doubt(unsure, now_ns())
+            if await running.run_in_executor(self._worker, self.has_drifted, window, trained_ns):
+                self.drifted += 1
+                due.append(unsure)
+        for object_id in due:
             if self._closed:
                 return
             window = self.window(object_id, now_ns())
-            running = asyncio.get_running_loop()
             model = await running.run_in_executor(self._worker, self.learn, window)
             if model is not None:
                 offer([model])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analytics.detectors.drift import drifts
+from analytics.detectors.drift import drifts, level_since
 
 
 def noise(rows: int) -> np.ndarray:
@@ -26,3 +26,12 @@ def test_noise_spikes_and_gaps_are_no_drift() -> None:
 def test_too_little_and_too_flat_is_no_drift() -> None:
     assert drifts(np.array([1.0, 9.0] * 10)) == []
     assert drifts(np.full(100, 5.0)) == []
+
+
+def test_the_level_of_a_window_is_that_since_its_last_change() -> None:
+    rng = np.random.default_rng(7)
+    window = rng.normal(0, 1, (2_000, 3))
+    assert level_since(window, 300) == 0
+    window[900:, 1] += 8
+    assert 900 <= level_since(window, 300) <= 1_100
+    assert level_since(window, 1_500) == 0  # too few rows would be left

@@ -142,3 +142,36 @@ def test_what_a_worker_learns_enters_the_loop_through_the_journal(
     assert models
     assert all(model.rows >= 5 and len(model.kpis) > 1 for model in models)
     assert world.divergent == 0
+
+
+def since_jump(values: np.ndarray, rows_min: int) -> int:
+    """The first row of the level that load has at the end, if enough rows are left."""
+    changed = np.flatnonzero(values[:, -1] != values[-1, -1])
+    first = int(changed[-1]) + 1 if changed.size else 0
+    return first if len(values) - first >= rows_min else 0
+
+
+@pytest.mark.anyio
+async def test_a_model_is_learnt_anew_once_the_level_has_changed() -> None:
+    trainer, offered, now = Trainer(RULE, fit, since_jump), [], 0
+
+    async def check(at: int) -> list[TrainedModel]:
+        offered.clear()
+        await trainer.train_due(lambda: at * S, offered.extend)
+        return list(offered)
+
+    for now in range(ROWS_MIN):
+        trainer.observe([batch(now, [1.0, 2.0])])
+    (first,) = await check(now)
+    assert first.rows == ROWS_MIN
+    for now in range(ROWS_MIN, 2 * ROWS_MIN):
+        trainer.observe([batch(now, [5.0, 2.0])])
+    # Not a day has gone by, but a twenty-fourth of the rule's hour.
+    (again,) = await check(now)
+    assert (again.rows, again.from_ns) == (ROWS_MIN, ROWS_MIN * S)
+    assert trainer.drifted == 1
+    assert await check(now + 1) == []
+    for now in range(2 * ROWS_MIN, 3 * ROWS_MIN):
+        trainer.observe([batch(now, [5.0, 2.0])])
+    assert await check(now) == []  # nothing has changed since
+    trainer.close()
