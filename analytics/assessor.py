@@ -21,7 +21,7 @@ from analytics.order import output_order
 from analytics.recall import recall, reconfigure, remember
 from analytics.series_table import SOURCES_MAX, Counters
 from analytics.verdict import kpis_of, verdicts
-from analytics.windows import ROWS_WAITING_MAX, Closed
+from analytics.windows import ROWS_WAITING_MAX, Closed, Lane
 from analytics.witness import testify
 from trimtab.domain.alarm import AlarmState
 from trimtab.domain.command import Command, CommandKind, CommandResult
@@ -199,6 +199,9 @@ class Assessor:
         flags = np.concatenate([batch.flags for batch in batches])
         numbers = [self._source_number(batch.source) for batch in batches]
         source = np.repeat(np.array(numbers, dtype=np.int64), [len(batch) for batch in batches])
+        for number, batch in zip(numbers, batches, strict=True):
+            if number >= 0:
+                self.catalogue.lags.hear(number, int(batch.time_ns.max()), self.tick_ns)
         opened: list[int] = []
         table = self.catalogue.table
         topology, removed = self.catalogue.topology, set(self.catalogue.removed)
@@ -298,7 +301,7 @@ class Assessor:
         population = sum(len(station.lane.instances) for station in inhabited)
         for station in inhabited:
             lane = station.lane
-            limit = lane.due(self.tick_ns, configuration.late_after_ns, newest)
+            limit = lane.due(self.tick_ns, configuration.late_after_ns, newest, self._behind(lane))
             for closed in lane.close(limit):
                 self._remember(station, closed)
                 suspect = self._suspect(closed, lane.key.window_ns)
@@ -319,6 +322,13 @@ class Assessor:
             foretold = station.goals.foresee(judged, closed, kpis.suspect)
             outputs += verdicts(station, judged, kpis, foretold, self.tick_ns)
         return outputs
+
+    def _behind(self, lane: Lane) -> Ints | None:
+        """Return by how much each beat's source is behind, for the windows of a lane; None where none is."""
+        configuration = self.catalogue.configuration
+        grace_ns = configuration.late_after_ns if configuration else 0
+        found = self.catalogue.lags.behind(self.tick_ns, lane.key.granularity_ns, grace_ns)
+        return None if found is None else found[self.catalogue.beats.table["source"]]
 
     def _remember(self, station: Station, closed: Closed) -> None:
         """Keep the recent past of what carries services."""

@@ -11,10 +11,11 @@ from analytics.anomalies import AnomalyWatch
 from analytics.binding import Binder, kind_of
 from analytics.columns import Column, Columns
 from analytics.glance import Glance, told_by_one
+from analytics.lag import Lags
 from analytics.lanes import lane_of
 from analytics.objective import BREACHED, UNKNOWN, Goals
 from analytics.past import Past
-from analytics.series_table import Beats, SeriesTable
+from analytics.series_table import SOURCES_MAX, Beats, SeriesTable
 from analytics.sls.accounts import Accounts
 from analytics.together import Together
 from analytics.topology import Dependencies, edges_of
@@ -76,6 +77,7 @@ class Catalogue:
     definitions: dict[tuple[ObjectKind, str], KpiDefinition] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
+    lags: Lags = field(default_factory=lambda: Lags(SOURCES_MAX))
     together: Together = field(default_factory=Together)
     accounts: Accounts = field(default_factory=Accounts)
     carriers: frozenset[str] = frozenset()
@@ -219,6 +221,7 @@ class Catalogue:
         beat = self.beats.number(self.sources[source], object_id)
         self.table.slots["source"][slot] = source
         self.table.slots["beat"][slot] = beat
+        self.beats.table["source"][beat] = source
         for station in self.stations.values():
             for feed in station.lane.feeds.at(slot):
                 station.lane.add_source(int(station.lane.feeds["instance"][feed]), beat)

@@ -55,6 +55,7 @@ def remember(assessor: "Assessor") -> bytes:
             "notices": assessor.notices,
             "series": _series_state(catalogue.table),
             "sources": catalogue.sources,
+            "lags": catalogue.lags.state(),
             "removed": Plain(list(catalogue.removed.items())),
             "topology": topology_state(catalogue.topology),
             **export(catalogue),
@@ -84,6 +85,7 @@ def recall(cls: type[AssessorT], blob: bytes) -> AssessorT:
         catalogue.table.add(number, Series(name, tuple(map(tuple, labels))))
     catalogue.table.retired = set(state["series"]["retired"])
     catalogue.sources = state["sources"]
+    catalogue.lags.load(state["lags"])
     catalogue.removed = dict(state["removed"])
     catalogue.topology = topology_from(state["topology"])
     if state["configuration"] is not None:

@@ -268,7 +268,11 @@ class SeriesTable:
 class Beats:
     """Know when each source was last heard of each object, and in which recent granularity periods."""
 
-    table: Columns = field(default_factory=lambda: Columns({"newest": Column("i8", LONG_AGO)}))
+    table: Columns = field(
+        default_factory=lambda: Columns(
+            {"newest": Column("i8", LONG_AGO), "source": Column("i8", 0)}
+        )
+    )
     keys: dict[int, tuple[str, str]] = field(default_factory=dict)  # beat -> source, object
     numbers: dict[tuple[str, str], int] = field(default_factory=dict)
     heard: dict[int, Ints] = field(default_factory=dict)  # granularity -> [beat, period mod R]

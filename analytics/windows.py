@@ -226,11 +226,12 @@ class Lane:
             np.minimum.at(table["first"], numbers, time[unheard])
             table["heard"][numbers] = True
 
-    def due(self, tick_ns: int, grace_ns: int, newest: Ints) -> Ints:
+    def due(self, tick_ns: int, grace_ns: int, newest: Ints, behind: Ints | None = None) -> Ints:
         """Return, for each instance, up to where its windows may close.
 
         That is the newest sample of a source that feeds it less one granularity, or, in silence, two
-        granularity periods and the grace behind the tick. `newest` is by beat.
+        granularity periods and the grace behind the tick, and further as far as all of its sources are `behind`.
+        `newest` and `behind` are by beat.
         """
         granularity = self.key.granularity_ns
         beats = self.instances["beats"]
@@ -238,7 +239,15 @@ class Lane:
         for place in range(1, SOURCES_PER_KPI_MAX):
             np.maximum(watermark, newest[beats[:, place]], out=watermark)
         watermark -= granularity
-        limit: Ints = np.maximum(watermark, tick_ns - 2 * granularity - grace_ns)
+        silent: Any = tick_ns - 2 * granularity - grace_ns
+        if behind is not None:
+            least = np.full(len(watermark), LONG_AGO, dtype=np.int64)
+            for place in range(SOURCES_PER_KPI_MAX):
+                beat = beats[:, place]
+                late = np.where(beat > 0, behind[beat], NEVER)
+                least = late if place == 0 else np.minimum(least, late)
+            silent = silent - np.where(least == NEVER, 0, least)
+        limit: Ints = np.maximum(watermark, silent)
         return limit
 
     def close(self, limit: Ints) -> Iterator[Closed]:

@@ -337,7 +337,7 @@ def test_an_alias_binds_at_the_samples_own_time(feed: Any, configure: Configure)
     series = Series.of("m", {"uuid": "u1"})
     feed.step(alias_rules(configure), Tick(T0))
     rows = [(series, T0 + second * S - S // 2, float(second)) for second in range(1, 7)]
-    outputs = feed.step(*feed.rows("vim", rows), Tick(T0 + 12 * S))
+    outputs = feed.step(*feed.rows("vim", rows), Tick(T0 + 12 * S), Tick(T0 + 20 * S))
     found = {
         (item.object_id[-1], (item.end_ns - T0) // S): item.value
         for item in of(Kpi, outputs)
@@ -525,3 +525,42 @@ def test_a_series_that_is_retired_is_forgotten_and_known_again_when_it_speaks(
     assert machine.snapshot() == feed.machine.snapshot()
     feed.step(SeriesAdded(0, SERIES))
     assert values(watch.say(9.0, 10.0, 11.0, 12.0))[-1][1] == 10.0
+
+
+def statuses(outputs: list[Any]) -> list[str]:
+    return [item.status.value for item in of(Trouble, outputs)]
+
+
+def test_a_source_that_lags_is_not_silent_and_one_that_stops_is(
+    feed: Any, configure: Configure
+) -> None:
+    """Two objects of one source, which falls ever further behind: it speaks of the other, and of long ago."""
+    other = Series.of("m", {"obj": "p/vnfc/b"})
+    watch = Watch(feed).start(configure([kpi()], [bound()]))
+    for _ in range(5):
+        watch.at += S
+        both = [(SERIES, watch.at - S // 2, 1.0), (other, watch.at - S // 2, 1.0)]
+        assert statuses(feed.step(*feed.rows("src/a", both), Tick(watch.at))) == []
+    stuck = watch.at
+    for number in range(40):
+        watch.at += S
+        slow = [(other, stuck + number * S // 20, 1.0)]
+        assert statuses(feed.step(*feed.rows("src/a", slow), Tick(watch.at))) == []
+    told = []
+    for _ in range(6):
+        watch.at += S
+        told += statuses(feed.step(Tick(watch.at)))
+    assert told == ["INDETERMINATE"] * 2
+
+
+def test_the_lag_of_one_source_buys_no_time_for_another(feed: Any, configure: Configure) -> None:
+    other = Series.of("m", {"obj": "p/vnfc/b"})
+    watch = Watch(feed).start(configure([kpi()], [bound()]))
+    told = []
+    for number in range(20):
+        watch.at += S
+        rows = feed.rows("src/slow", [(other, T0 + number * S // 20, 1.0)])
+        if number < 5:
+            rows += feed.rows("src/prompt", [(SERIES, watch.at - S // 2, 1.0)])
+        told += of(Trouble, feed.step(*rows, Tick(watch.at)))
+    assert [item.object_id for item in told] == [OBJ]
