@@ -67,6 +67,8 @@ class Binder:
     def __init__(self, configuration: Configuration) -> None:
         self._rules = configuration.bindings
         self._shelves: dict[str, Shelf] = {}
+        self._asked: Series | None = None
+        self._found: list[Reader] = []
         self.joins = any(item.over is not None for item in configuration.kpis)
         for definition in configuration.kpis:
             self._shelf(definition.series).put(Reader(definition, 0))
@@ -92,14 +94,26 @@ class Binder:
         self, series: Series, kind: ObjectKind | None = None, *, joined: bool = False
     ) -> list[Reader]:
         """Return the KPIs (of objects of a kind) that read a series: as their own, or (`joined`) as that of a part."""
-        shelf = self._shelves.get(series.name)
         return [
             reader
-            for reader in (shelf.likely(series) if shelf else ())
+            for reader in self._matching(series)
             if (reader.definition.over is not None) is joined
             and (kind is None or reader.definition.object_kind == kind)
-            and all(_matches(matcher, series) for matcher in reader.definition.where)
         ]
+
+    def _matching(self, series: Series) -> list[Reader]:
+        """Return all KPIs that let a series through; a new series is asked about several times in a row."""
+        if self._asked is not series:
+            shelf = self._shelves.get(series.name)
+            self._asked, self._found = (
+                series,
+                [
+                    reader
+                    for reader in (shelf.likely(series) if shelf else ())
+                    if all(_matches(matcher, series) for matcher in reader.definition.where)
+                ],
+            )
+        return self._found
 
 
 def kind_of(object_id: str) -> ObjectKind | None:

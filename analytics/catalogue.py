@@ -76,6 +76,10 @@ class Catalogue:
     removed: dict[str, int] = field(default_factory=dict)
     definitions: dict[tuple[ObjectKind, str], KpiDefinition] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
+    # What is asked of one object, or of all of a kind, by KPI; each with its place in the configuration.
+    promises: dict[tuple[str, str], list[tuple[int, ServiceLevelObjective]]] = field(
+        default_factory=dict
+    )
     sources: list[str] = field(default_factory=list)
     lags: Lags = field(default_factory=lambda: Lags(SOURCES_MAX))
     together: Together = field(default_factory=Together)
@@ -96,6 +100,10 @@ class Catalogue:
             (item.object_kind, item.name): item for item in configuration.kpis if usable(item)
         }
         self.services = {service.id: service for service in configuration.services}
+        self.promises = {}
+        for place, objective in enumerate(configuration.objectives):
+            whose = objective.object_id or objective.object_kind
+            self.promises.setdefault((whose, objective.kpi), []).append((place, objective))
         self.accounts.prepare(configuration.services)
         self.table.binder = self.table.joins.binder = Binder(configuration)
         keys = sorted({lane_key(definition) for definition in self.definitions.values()})
@@ -180,15 +188,22 @@ class Catalogue:
         at = self.object_number(object_id)
         number = station.lane.add_instance(object_id, at, definition)
         self.objects["instances"][at] += 1
-        for objective in self.objectives_of(object_id, definition.object_kind):
-            if objective.kpi == definition.name:
-                service = self.services.get(object_id)
-                if service is None and definition.object_kind is ObjectKind.SERVICE:
-                    service = Service(object_id, object_id.partition("/")[0], object_id)
-                by_one = told_by_one(definition.statistic, objective)
-                station.goals.add(object_id, at, number, objective, service, by_one)
-                station.glance.watch(number, objective)
+        for objective in self._asked(object_id, definition):
+            service = self.services.get(object_id)
+            if service is None and definition.object_kind is ObjectKind.SERVICE:
+                service = Service(object_id, object_id.partition("/")[0], object_id)
+            by_one = told_by_one(definition.statistic, objective)
+            station.goals.add(object_id, at, number, objective, service, by_one)
+            station.glance.watch(number, objective)
         return number
+
+    def _asked(self, object_id: str, definition: KpiDefinition) -> list[ServiceLevelObjective]:
+        """Return what is asked of an object's KPI, in the order of the configuration."""
+        own = self.promises.get((object_id, definition.name), [])
+        common = self.promises.get((definition.object_kind, definition.name), [])
+        if not own:
+            return [objective for _, objective in common]
+        return [objective for _, objective in sorted([*own, *common], key=lambda item: item[0])]
 
     def attach(self, slot: int) -> None:
         """Let a slot feed every KPI that reads its series."""
@@ -222,7 +237,7 @@ class Catalogue:
         self.table.slots["source"][slot] = source
         self.table.slots["beat"][slot] = beat
         self.beats.table["source"][beat] = source
-        for station in self.stations.values():
+        for station in self.inhabited():
             for feed in station.lane.feeds.at(slot):
                 station.lane.add_source(int(station.lane.feeds["instance"][feed]), beat)
 

@@ -55,7 +55,7 @@ _BATCH_HEAD = struct.Struct("<HI")
 
 
 def to_plain(value: Any) -> Any:
-    """Return a value as JSON types; dataclasses become objects with `@type`."""
+    """Return a value as what JSON has types for (a tuple of texts stays one); dataclasses become objects with `@type`."""
     kind: type = type(value)
     return value if kind in _AS_IT_IS else _writer(kind)(value)
 
@@ -116,14 +116,19 @@ def _writer(kind: type) -> Callable[[Any], Any]:
     if not is_dataclass(kind):
         return lambda value: value
     hints = get_type_hints(kind)
-    names = [(item.name, _may_be_float(hints[item.name])) for item in fields(kind)]
+    names = [
+        (item.name, _may_be_float(hints[item.name]), _is_json(hints[item.name]))
+        for item in fields(kind)
+    ]
     name = kind.__name__
 
     def write(value: Any) -> Any:
         plain: dict[str, Any] = {"@type": name}
-        for field_name, is_float in names:
+        for field_name, is_float, as_it_is in names:
             item = getattr(value, field_name)
-            if is_float and item is not None:
+            if as_it_is:
+                plain[field_name] = item
+            elif is_float and item is not None:
                 # 1 equals 1.0, and 0.0 equals -0.0: equal values give equal bytes.
                 plain[field_name] = float(item) + 0.0
             else:
@@ -131,6 +136,14 @@ def _writer(kind: type) -> Callable[[Any], Any]:
         return plain
 
     return write
+
+
+def _is_json(hint: Any) -> bool:
+    """Return whether what a field holds is JSON without a change: texts, integers, tuples of them."""
+    inside = [item for item in get_args(hint) if item is not Ellipsis]
+    if get_origin(hint) is tuple:
+        return all(map(_is_json, inside))
+    return hint in (str, int, bool)
 
 
 def _may_be_float(hint: Any) -> bool:
