@@ -55,7 +55,7 @@ _BATCH_HEAD = struct.Struct("<HI")
 
 
 def to_plain(value: Any) -> Any:
-    """Return a value as what JSON has types for (a tuple of texts stays one); dataclasses become objects with `@type`."""
+    """Return a value as what JSON has types for (tuples of texts stay); dataclasses become objects with `@type`."""
     kind: type = type(value)
     return value if kind in _AS_IT_IS else _writer(kind)(value)
 
