@@ -12,7 +12,7 @@ from analytics.columns import LONG_AGO
 from analytics.kpi import Ints
 from trimtab.domain.time import NS_PER_SECOND
 
-LAG_MAX_NS = 600 * NS_PER_SECOND
+LAG_MAX_NS = 120 * NS_PER_SECOND
 
 
 class Lags:
