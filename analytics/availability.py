@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from analytics.kpi import Floats, Ints
 from trimtab.domain.kpi import KpiDefinition
 
@@ -43,8 +45,9 @@ class AvailabilityTrack:
         )
 
     def add(self, time_ns: Ints, lost: Floats) -> None:
-        """Take probes in: when sent, and 1 (or a share) where lost."""
-        for at_ns, value in zip(time_ns.tolist(), lost.tolist(), strict=True):
+        """Take probes in: when sent, and 1 (or a share) where lost; no probe is lost more than once."""
+        shares = np.clip(lost, 0.0, 1.0)
+        for at_ns, value in zip(time_ns.tolist(), shares.tolist(), strict=True):
             slot = -(-at_ns // self.slot_ns)
             total, count = self.counts.get(slot, (0.0, 0))
             self.counts[slot] = (total + value, count + 1)

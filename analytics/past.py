@@ -36,7 +36,8 @@ class Past:
         row = self._row_of[instance]
         kept = row > 0
         row, number = row[kept], number[kept]
-        value = np.where(present[kept], value[kept], np.nan)
+        sound = present[kept] & (np.abs(value[kept]) <= np.finfo(np.float32).max)
+        value = np.where(sound, value[kept], np.nan)
         skipped = np.minimum(number - self.table["newest"][row], WINDOWS_KEPT)
         for each in (skipped > 1).nonzero()[0].tolist():
             gap = (number[each] - np.arange(1, skipped[each])) % WINDOWS_KEPT

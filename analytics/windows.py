@@ -27,6 +27,8 @@ ROWS_WAITING_MAX = 5_000_000
 SILENT_WINDOWS_MAX = 60
 # Fewer columns than this are added one by one: summing along rows that short takes numpy ten times as long.
 COLUMNS_FEW = 8
+# Sums and ratios of sound samples may be beyond any number: what is greater than this is no value. Its square is one.
+VALUE_MAX = 1e100
 # A newly seen object is not judged before its first whole window, at most so long.
 WARM_UP_MAX_NS = 30 * NS_PER_SECOND
 
@@ -277,12 +279,13 @@ class Lane:
         if rows.doubt.any():
             doubted = np.bincount(instance[rows.doubt], minlength=len(mask))
             table["doubt"][closing, column] = doubted[closing]
-        self._fold(rows, instance, closing, columns)
-        next_end[closing] += self.key.granularity_ns
-        table["fresh"][closing] = False
-        value, present = self._read(closing, columns)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._fold(rows, instance, closing, columns)
+            next_end[closing] += self.key.granularity_ns
+            table["fresh"][closing] = False
+            value, present = self._read(closing, columns)
         samples = row_sums(table["count"][closing])
-        present &= samples >= table["samples_min"][closing]
+        present &= (samples >= table["samples_min"][closing]) & (np.abs(value) <= VALUE_MAX)
         doubt: Bools = row_sums(table["doubt"][closing]) > 0
         return Closed(closing, ends, value, present, samples, doubt)
 

@@ -32,10 +32,13 @@ class Account:
     counts: list[int] = field(default_factory=lambda: [0])
     holder: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
 
+    def name(self, name: str) -> str:
+        """Return under which name a holder goes."""
+        return OTHERS if name not in self.numbers and len(self.numbers) >= NAMES_MAX else name
+
     def number(self, name: str) -> int:
         """Return the number of a holder."""
-        if name not in self.numbers and len(self.numbers) >= NAMES_MAX:
-            name = OTHERS
+        name = self.name(name)
         if name not in self.numbers:
             self.numbers[name] = len(self.counts)
             self.counts.append(0)
@@ -92,10 +95,10 @@ class Quota:
             self.refused["all", ""] += 1
             return False
         if self._sources is not None and self._sources.full(source):
-            self.refused["source", source] += 1
+            self.refused["source", self._sources.name(source)] += 1
             return False
         if self._tenants is not None and self._tenants.full(tenant := self._tenant_of(series)):
-            self.refused["tenant", tenant] += 1
+            self.refused["tenant", self._tenants.name(tenant)] += 1
             return False
         return True
 

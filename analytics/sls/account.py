@@ -62,10 +62,13 @@ class Account:
         return late + self.pairs[key].add(slots[late:], frames, lossy=lossy)
 
     def doubt(self, start_ns: int, end_ns: int) -> None:
-        """Call the periods suspect that a span lies in."""
+        """Call the periods suspect that a span lies in, of those that are not reported yet."""
+        settled_ns = self._settled() * self.terms.slot_ns
         for length in self.lengths:
             first, last = (start_ns - 1) // length, (end_ns - 1) // length
-            self.doubted |= {(length, number) for number in {first, last}}
+            self.doubted |= {
+                (length, number) for number in {first, last} if (number + 1) * length > settled_ns
+            }
 
     def advance(self, at_ns: int) -> list[SlsReport]:
         """Close the slots that are over, and report the periods of which everything is decided."""
@@ -98,7 +101,7 @@ class Account:
     def _settle(self, key: PairKey, first: int, last: int) -> None:
         pair, guide = self.pairs[key], self.guide_of(key)
         if guide is None:
-            slots, through = pair.undecided(max(first, pair.settled + 1), last), last
+            slots, through = pair.unguided(max(first, pair.settled + 1), last), last
         else:
             through = self.pairs[guide].decided_through(last)
             slots = self.pairs[guide].decided
@@ -189,13 +192,13 @@ class Account:
         return tuple(found)
 
     def _excluded_slots(self, start_ns: int, end_ns: int) -> int:
-        slot_ns = self.terms.slot_ns
-        slots: set[int] = set()
-        for item in self.terms.maintenance:
-            first = max(item.start_ns, start_ns) // slot_ns + 1
+        slot_ns, counted, through = self.terms.slot_ns, 0, 0
+        for item in sorted(self.terms.maintenance, key=lambda item: item.start_ns):
+            first = max(max(item.start_ns, start_ns) // slot_ns, through)
             last = -(-min(item.end_ns, end_ns) // slot_ns)
-            slots.update(range(first, last + 1))
-        return len(slots)
+            counted += max(0, last - first)
+            through = max(through, last)
+        return counted
 
     def _let_rest(self, slot: int) -> None:
         """Reckon no more with pairs that nothing was told of since a slot, while others were."""

@@ -13,6 +13,7 @@ from trimtab.domain.service import Service
 from trimtab.domain.sls import SlsReport
 
 _NOT_READ, _DELAY, _LOSS = 0, 1, 2
+DELAY_MAX_SECONDS = 3_600.0  # of what is longer, or below zero, no frame tells
 
 
 class Accounts:
@@ -21,7 +22,7 @@ class Accounts:
     def __init__(self) -> None:
         self.services: dict[str, Service] = {}
         self.accounts: dict[str, Account] = {}
-        self.refused = 0  # frames that came too late, or were too many
+        self.refused = 0  # frames that came too late, were too many, or told what can't be
         self._role = np.zeros(1, dtype=np.int8)  # by slot
         self._reads: dict[int, tuple[str, PairKey, int]] = {}  # slot: service, pair, series
 
@@ -67,12 +68,15 @@ class Accounts:
         if not self._reads:
             return
         read = self._role[np.where(slot < len(self._role), slot, 0)] != _NOT_READ
+        most = np.where(self._role[np.where(read, slot, 0)] == _LOSS, 1.0, DELAY_MAX_SECONDS)
+        sound = (value >= 0) & (value <= most)
+        self.refused += int(np.count_nonzero(read & ~sound))
+        read &= sound
         if not read.any():
             return
         slot, time_ns, value, doubt = slot[read], time_ns[read], value[read], doubt[read]
-        order = np.lexsort(
-            (time_ns, slot)
-        )  # stable: of two at one time the first to arrive stays first
+        # Stable: of two at one time the first to arrive stays first.
+        order = np.lexsort((time_ns, slot))
         slot, time_ns, value, doubt = slot[order], time_ns[order], value[order], doubt[order]
         starts = np.flatnonzero(np.diff(slot, prepend=-1))
         ends = [*starts[1:].tolist(), len(slot)]

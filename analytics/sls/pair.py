@@ -29,9 +29,7 @@ class Pair:
     last: int  # the newest slot that anything was told of
     losses: dict[int, list[Frames]] = field(default_factory=dict)
     delays: dict[int, list[Frames]] = field(default_factory=dict)
-    resting: bool = (
-        False  # nothing was told of it for long: it only waits for its long periods to end
-    )
+    resting: bool = False  # silent for long: it only waits for its long periods to end
     track: AvailabilityTrack | None = None
     closed: dict[int, tuple[float, float]] = field(default_factory=dict)  # undecided: sent, lost
     decided: list[Slot] = field(default_factory=list)
@@ -79,6 +77,7 @@ class Pair:
             self.closed[slot] = (sent, lost)
             self.track.close_slot(slot, lost / sent if sent else None)
         self.track.next_slot = max(self.track.next_slot, last + 1)
+        self.losses = {slot: held for slot, held in self.losses.items() if slot > last}
         for slot, available, _ in self.track.decided:
             sent, lost = self.closed.pop(slot)
             excluded = self._excluded(slot)
@@ -101,7 +100,7 @@ class Pair:
             patience=patience,
         )  # fmt: skip
 
-    def undecided(self, first: int, last: int) -> list[Slot]:
+    def unguided(self, first: int, last: int) -> list[Slot]:
         """Return slots of a pair whose losses nobody tells: always available, never known."""
         return [Slot(slot, True, self._excluded(slot), 0.0, 0.0) for slot in range(first, last + 1)]
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from analytics.assessor import Assessor
+from trimtab.domain import codec
 from trimtab.domain.alarm import Alarm, AlarmState
 from trimtab.domain.assessment import Assessment, FulfilmentStatus, Trouble
 from trimtab.domain.command import Command, CommandKind, CommandResult
-from trimtab.domain.configuration import BindingRule, Configuration
+from trimtab.domain.configuration import AnomalyRule, BindingRule, Configuration
 from trimtab.domain.identity import content_id
 from trimtab.domain.input import ClockJump, Notice, SeriesAdded, SeriesRetired, Tick
 from trimtab.domain.kpi import Kpi, KpiDefinition, LabelMatcher, Statistic
@@ -17,6 +18,7 @@ from trimtab.domain.managed_object import Alias, InventoryChange, ObjectKind, ma
 from trimtab.domain.samples import SampleFlag
 from trimtab.domain.series import Series
 from trimtab.domain.service import Comparator, Service, ServiceLevelObjective
+from trimtab.domain.sls import SlsTerms
 from trimtab.domain.time import NS_PER_SECOND as S
 
 T0 = 1_700_000_000 * S
@@ -564,3 +566,30 @@ def test_the_lag_of_one_source_buys_no_time_for_another(feed: Any, configure: Co
             rows += feed.rows("src/prompt", [(SERIES, watch.at - S // 2, 1.0)])
         told += of(Trouble, feed.step(*rows, Tick(watch.at)))
     assert [item.object_id for item in told] == [OBJ]
+
+
+@pytest.mark.parametrize("value", [1.7e308, -1.7e308, 5e-324])
+def test_values_at_the_end_of_numbers_can_be_written_down(
+    feed: Any, configure: Configure, value: float
+) -> None:
+    kpis = [
+        kpi(item, name=item.value, window_ns=2 * S, percentile=90.0, divisor_series="m")
+        for item in Statistic
+    ]
+    sums = KpiDefinition("k", ObjectKind.SERVICE, "m", Statistic.MEAN, "x", window_ns=S)
+    objectives = [bound(name=item.name, kpi=item.name) for item in kpis]
+    told = SlsTerms("m", "m", measurement_interval_ns=2 * S, consecutive_slots=2, late_after_ns=0)
+    feed.step(
+        configure(
+            [*kpis, sums], objectives, services=(Service(SERVICE, "acme", "s", (OBJ,), sls=told),),
+            anomalies=AnomalyRule(),
+        ),
+        Tick(T0),
+    )  # fmt: skip
+    for second in range(1, 90):
+        near = 1.0 + second % 3 if second < 70 else value
+        at = T0 + second * S - S // 2
+        rows = [(series, at - place, near) for series in (SERIES, PROMISED) for place in range(4)]
+        for output in feed.step(*feed.rows("src/a", rows), Tick(T0 + second * S)):
+            codec.encode(output)
+    Assessor.restore(feed.machine.snapshot())

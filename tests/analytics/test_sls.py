@@ -328,3 +328,24 @@ def test_losses_without_delays_are_reported_for_themselves_until_delays_come() -
     assert [[pair.pair for pair in report.pairs] for report in found] == [
         ["all"], ["direction=forward"],
     ]  # fmt: skip
+
+
+def test_maintenance_that_overlaps_counts_once_and_may_outlast_the_period() -> None:
+    windows = (
+        Maintenance(8 * S, 10 * S),
+        Maintenance(9 * S, 12 * S),
+        Maintenance(24 * S, 10**6 * S),
+    )
+    (report,) = reports(account(terms(maintenance=windows)), [0.0] * 29)
+    assert report.service.slots == 25 - 4 - 1
+    assert not report.suspect
+
+
+def test_doubt_about_what_was_reported_long_ago_leaves_nothing_behind() -> None:
+    to = account(terms())
+    reports(to, [0.0] * 60)
+    for second in range(50):
+        to.doubt(second * S, second * S)
+    assert to.doubted == set()
+    to.doubt(70 * S, 70 * S)
+    assert len(to.doubted) == 1
