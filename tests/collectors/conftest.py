@@ -140,6 +140,7 @@ class Page:
     length: int | None = None  # announced; None: the true one, -1: none at all
     delay_seconds: float = 0.0
     asked: int = 0
+    answered: int = 0  # counted in the same breath as the body is read
     request: str = ""
     port: int = 0
 
@@ -158,6 +159,7 @@ async def _answer(page: Page, reader: asyncio.StreamReader, writer: asyncio.Stre
         lines += [f"{key}: {value}" for key, value in page.headers.items()]
         lines += [f"content-length: {length}"] if length >= 0 else []
         writer.write("\r\n".join([*lines, "", ""]).encode() + page.body)
+        page.answered += 1
         await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         pass

@@ -323,12 +323,12 @@ async def test_scale_in_removes_the_object_after_some_healthy_refreshes(
         )  # fmt: skip
         async with running(scrape, journal):
             await until(lambda: len({s for s, _, _ in journal.rows("up")}) == 2)
-            asked = sd.asked
+            answered = sd.answered
             sd.body = http_sd(host)
             await until(lambda: journal.values("a", stale=True))
             await until(lambda: journal.inventory()[-1].removed_object_ids)
-            assert sd.asked >= asked + 3
-            await until(lambda: sd.asked >= asked + 8)
+            assert sd.answered >= answered + 3
+            await until(lambda: sd.answered >= answered + 8)
     removals = [
         change.removed_object_ids for change in journal.inventory() if change.removed_object_ids
     ]
