@@ -117,6 +117,9 @@ class Assessor:
         found["models_refused"] = self.catalogue.together.refused
         found["anomalies_over_budget"] = sum(watch.detector.suppressed for watch in watches)
         found["sls_frames_refused"] = self.catalogue.accounts.refused
+        found["changes_held_back"] = sum(
+            station.goals.held_back for station in self.catalogue.stations.values()
+        )
         found["slots"] = len(self.catalogue.table.slots)
         found["kpis"] = sum(len(lane.instances) for lane in lanes)
         return found
@@ -285,7 +288,8 @@ class Assessor:
             judged = station.goals.glance(closed, breaches)
             if judged is not None:
                 kpis = kpis_of(station, closed, closed.doubt, len(lane.instances))
-                outputs += verdicts(station, judged, kpis, {}, self.tick_ns)
+                carries = self.catalogue.objects["carries"]
+                outputs += verdicts(station, judged, kpis, {}, carries, self.tick_ns)
         return outputs
 
     def _close_windows(self) -> list[AssessorOutput]:
@@ -320,7 +324,8 @@ class Assessor:
         for station, closed, judged, kpis in rounds:
             station.goals.observe(judged, closed, self._heard(station, closed), breaches)
             foretold = station.goals.foresee(judged, closed, kpis.suspect)
-            outputs += verdicts(station, judged, kpis, foretold, self.tick_ns)
+            carries = self.catalogue.objects["carries"]
+            outputs += verdicts(station, judged, kpis, foretold, carries, self.tick_ns)
         return outputs
 
     def _behind(self, lane: Lane) -> Ints | None:

@@ -340,7 +340,7 @@ def end_goal(goals: Goals, goal: int, at_ns: int, why: str) -> list[AssessorOutp
     """Return what is to be told when a goal is judged no more."""
     outputs: list[AssessorOutput] = []
     object_id = goals.keys[goal][0]
-    if goals.table["observed"][goal] in (BREACHED, UNKNOWN):
+    if goals.table["told"][goal] in (BREACHED, UNKNOWN):
         outputs.append(trouble_ended(object_id, goals.objectives[goal], at_ns))
     outputs += [clear_alarm(alarm, at_ns, why) for alarm in goals.alarms_of(goal)]
     return outputs

@@ -10,6 +10,7 @@ from analytics.columns import FIRST_CAPACITY, NEVER, Column, Columns
 from analytics.forecast.breach import BreachForecaster
 from analytics.kpi import Bools, Floats, Ints
 from analytics.packing import Plain
+from analytics.rota import lot
 from analytics.rows import Indices
 from analytics.windows import Closed, Lane, period_starts
 from trimtab.domain.alarm import Alarm
@@ -33,7 +34,7 @@ class Judged:
 
     goal: Indices
     at: Indices
-    before: Ints
+    told: Ints
     observed: Ints
     raised: Bools
     cleared: Bools
@@ -69,7 +70,9 @@ class Goals:
                 "burns": Column("?", 0),
                 "allowed": Column("f8", 1.0),
                 "interval": Column("i8", NEVER),
+                "lot": Column("u8", 0),
                 "observed": Column("i1", UNJUDGED),
+                "told": Column("i1", UNJUDGED),
                 "latched": Column("?", 0),
                 "since": Column("i8", 0),
                 "pending": Column("i8", _NONE),
@@ -86,8 +89,9 @@ class Goals:
         self._first = np.zeros(FIRST_CAPACITY, dtype=np.int64)
         self.forecaster = BreachForecaster()
         self.burn_rates = BurnRates()
+        self.held_back = 0  # changes, once for each round in which they were
 
-    STATE = ("observed", "latched", "since", "pending", "interval_number", "known", "good")
+    STATE = ("observed", "told", "latched", "since", "pending", "interval_number", "known", "good")
 
     def add(
         self,
@@ -110,6 +114,7 @@ class Goals:
             self._first = np.concatenate((self._first, more))
         table["next"][goal], self._first[instance] = self._first[instance], goal
         table["object"][goal] = object_number
+        table["lot"][goal] = lot(object_id, objective.name)
         table["bound"][goal] = objective.bound
         table["sign"][goal] = 1.0 if objective.comparator is Comparator.AT_MOST else -1.0
         table["hysteresis"][goal] = objective.hysteresis
@@ -231,14 +236,14 @@ class Goals:
         order = np.lexsort((at, goal))
         first = order[period_starts(goal[order])]  # of several samples the earliest
         goal, at, beyond = goal[first], at[first], beyond[first]
-        before, since = table["observed"][goal].astype(np.int64), closed.end_ns[at]
+        told, since = table["told"][goal].astype(np.int64), closed.end_ns[at]
         yes = np.ones(len(goal), dtype=np.bool_)
         table["latched"][goal], table["pending"][goal] = True, _NONE
         table["observed"][goal], table["since"][goal] = BREACHED, since
         np.add.at(breaches, table["object"][goal], 1)
         observed = np.full(len(goal), BREACHED, dtype=np.int64)
         known, good = table["known"][goal], table["good"][goal]
-        return Judged(goal, at, before, observed, yes, ~yes, yes, beyond, since, known, good)
+        return Judged(goal, at, told, observed, yes, ~yes, yes, beyond, since, known, good)
 
     def observe(self, judged: Judged, closed: Closed, heard: Bools, breaches: Ints) -> None:
         """Say what is observed, once all windows of the tick are latched.
@@ -249,9 +254,10 @@ class Goals:
         table, goal, latched = self.table, judged.goal, judged.latched
         present, end = closed.present[judged.at], closed.end_ns[judged.at]
         before = table["observed"][goal].astype(np.int64)
+        judged.told = table["told"][goal].astype(np.int64)
         if present.all() and not latched.any() and (before == FULFILLED).all():
             # All was well and still is, as nearly always.
-            judged.before, judged.observed, judged.since = before, before, table["since"][goal]
+            judged.observed, judged.since = before, table["since"][goal]
             return
         others = breaches[table["object"][goal]] - table["latched"][goal]
         excused = ~present & heard[judged.at] & (others > 0)
@@ -266,7 +272,7 @@ class Goals:
         since = np.where(judged.raised, judged.since, end)
         since = np.where(before != observed, since, table["since"][goal])
         table["since"][goal], table["observed"][goal] = since, observed
-        judged.before, judged.observed, judged.since = before, observed, since
+        judged.observed, judged.since = observed, since
 
     def foresee(self, judged: Judged, closed: Closed, suspect: Bools) -> dict[int, Foretold]:
         """Return what is to come of the services' goals, by row of `judged`; windows in doubt teach nothing."""
@@ -341,6 +347,7 @@ class Goals:
         exported = self.table.export(order)
         return {
             "keys": Plain([self.keys[goal] for goal in order]),
+            "held_back": self.held_back,
             "table": {name: exported[name] for name in self.STATE},
             "alarms": [[at, self.alarms[g]] for at, g in enumerate(order) if g in self.alarms],
             "burn_rates": self.burn_rates.export(order),
@@ -349,6 +356,7 @@ class Goals:
 
     def load(self, state: dict[str, Any], breaches: Ints) -> None:
         """Take over the state of those goals that exist here."""
+        self.held_back = state["held_back"]
         numbers = [self.numbers.get((key[0], key[1])) for key in state["keys"]]
         self.forecaster.state.load(state["forecasts"], numbers)
         burns = self.table["burns"]

@@ -31,7 +31,7 @@ from trimtab.errors import JournalCorrupt
 if TYPE_CHECKING:
     from analytics.assessor import Assessor
 
-SNAPSHOT_FORMAT = 3
+SNAPSHOT_FORMAT = 4
 AssessorT = TypeVar("AssessorT", bound="Assessor")
 _REBUILT = ("object", "beats", "definition", "fed")  # columns that name rows of other tables
 

@@ -6,6 +6,7 @@ from analytics import alarm as tell
 from analytics.catalogue import Station
 from analytics.kpi import Bools
 from analytics.objective import BREACHED, FULFILLED, STATUS, UNJUDGED, UNKNOWN, Foretold, Judged
+from analytics.rota import TOLD_PER_GROUP_MAX, called
 from analytics.windows import Closed
 from trimtab.domain.assessment import Assessment, FulfilmentStatus
 from trimtab.domain.input import AssessorOutput
@@ -33,22 +34,35 @@ def verdicts(
     judged: Judged,
     kpis: KpiBatch,
     foretold: dict[int, Foretold],
+    carries: Bools,
     tick_ns: int,
 ) -> list[AssessorOutput]:
     """Return what is to be told of judged windows: every one of a service, and of resources where something changed.
 
-    `foretold` is by row of `judged`; alarms that begin and end are kept in the station's goals.
+    `foretold` is by row of `judged`, `carries` by object; alarms that begin and end are kept in the station's goals.
     """
-    changed = (judged.before != judged.observed) & (judged.observed != UNJUDGED)
+    table, goal = station.goals.table, judged.goal
+    known = judged.observed != UNJUDGED
+    changed = (judged.told != judged.observed) & known
     turned = judged.raised | judged.cleared
-    service = station.goals.table["service"][judged.goal] & (judged.observed != UNJUDGED)
+    service = table["service"][goal] & known
     # That a resource is well from the start on is no news: there may be a million of them.
-    changed &= service | (judged.before != UNJUDGED) | (judged.observed != FULFILLED)
+    changed &= service | (judged.told != UNJUDGED) | (judged.observed != FULFILLED)
+    # So it is with those that nobody hears, or hears again: they are told in turn.
+    patient = changed & ~(service | turned)
+    patient &= (judged.told != BREACHED) & (judged.observed != BREACHED)
+    rows = patient.nonzero()[0]
+    if rows.size > TOLD_PER_GROUP_MAX:
+        first = carries[table["object"][goal[rows]]]
+        held_back = rows[~called(table["lot"][goal[rows]], first, tick_ns, TOLD_PER_GROUP_MAX)]
+        station.goals.held_back += len(held_back)
+        changed[held_back] = known[held_back] = False
+    table["told"][goal[known]] = judged.observed[known]
     outputs: list[AssessorOutput] = []
     for row in (changed | turned | service).nonzero()[0].tolist():
-        goal, kpi = int(judged.goal[row]), kpis.kpi(int(judged.at[row]))
-        foreseen = foretold.get(row)
-        outputs += _verdict(station, judged, row, goal, kpi, bool(changed[row]), foreseen, tick_ns)
+        number, kpi = int(goal[row]), kpis.kpi(int(judged.at[row]))
+        foreseen, news = foretold.get(row), bool(changed[row])
+        outputs += _verdict(station, judged, row, number, kpi, news, foreseen, tick_ns)
     return [*outputs, *_burn_alarms(station, judged, kpis, tick_ns)]
 
 
@@ -104,7 +118,7 @@ def _verdict(
         outputs.append(goals.alarms[goal])
     elif judged.cleared[row] and goal in goals.alarms:
         outputs.append(tell.clear_alarm(goals.alarms.pop(goal), kpi.end_ns))
-    before = int(judged.before[row])
-    if changed and (before != UNJUDGED or observed in (BREACHED, UNKNOWN)):
+    told = int(judged.told[row])
+    if changed and (told != UNJUDGED or observed in (BREACHED, UNKNOWN)):
         outputs.append(tell.trouble(assessment, objective, goals.alarms.get(goal)))
     return outputs

@@ -15,6 +15,7 @@ from analytics.assessor import Assessor
 from analytics.correlator import Correlator
 from analytics.detectors.pca_model import fit
 from analytics.order import output_order
+from analytics.rota import TOLD_PER_GROUP_MAX
 from trimtab.domain import codec
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import Trouble
@@ -142,6 +143,14 @@ FACT = st.one_of(
         lambda alarm: Command("c" + alarm, CommandKind.ACKNOWLEDGE_ALARM, "noc", T0, alarm)
     ),
 )
+
+
+@pytest.fixture(autouse=True, scope="module", params=[TOLD_PER_GROUP_MAX, 1])
+def told_at_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let all of it hold, too, where more changes at once than may be told."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analytics.verdict.TOLD_PER_GROUP_MAX", request.param)
+        yield
 
 
 @dataclass(frozen=True)

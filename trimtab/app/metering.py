@@ -32,10 +32,13 @@ def meter(telemetry: Telemetry, driver: LiveDriver, derived: Derived, policies: 
         telemetry.journal_size(driver.journal.size_bytes)
         telemetry.store_lag(max(driver.last_turn_seq - derived.position(), 0))
         unused = Counter[str]()
+        held_back = 0
         for assessor in assessors_of(driver):
+            held_back += assessor.counts()["changes_held_back"]
             unused.update(asdict(assessor.counters))
         for reason, samples in unused.items():
             telemetry.unused(reason, samples)
+        telemetry.changes_held_back(held_back)
         for (cap, name), requests in driver.index.quota.refused.items():
             telemetry.series_refused(cap, name, requests)
 

@@ -100,6 +100,10 @@ class Telemetry(Instruments):
         """Show how many samples led to nothing so far, by the reason."""
         self.total("trimtab_ingest_samples_unused_total", samples, reason)
 
+    def changes_held_back(self, changes: int) -> None:
+        """Show how many changes had to wait for another round so far, as too many came at once."""
+        self.total("trimtab_loop_changes_held_back_total", changes)
+
     def series_refused(self, cap: str, name: str, requests: int) -> None:
         """Show how many times a series was refused so far, as a source, a tenant or all had as many as they may."""
         self.total("trimtab_ingest_series_refused_total", requests, cap, name)

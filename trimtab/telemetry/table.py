@@ -60,6 +60,8 @@ METRICS: tuple[Metric, ...] = (
     # The loop
     _counter("trimtab_loop_steps_total", "steps", "Steps of a machine.", "machine"),
     _timing("trimtab_loop_step_duration_seconds", "Duration of a step.", "machine", FAST_BUCKETS),
+    _counter("trimtab_loop_changes_held_back_total", "changes",
+             "Changes of resources that nobody could hear, told a round of windows later as too many came at once."),
     _gauge("trimtab_loop_last_step_timestamp_seconds", "seconds", "When the loop last turned."),
     _gauge("trimtab_loop_state", "state", "1 for each state that the loop is in.", "state"),
     _counter("trimtab_loop_ticks_missed_total", "ticks", "Ticks that came late or overlapped.", "reason"),
