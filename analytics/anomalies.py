@@ -18,7 +18,8 @@ from analytics.detectors.kpi_anomaly import (
     deviations,
 )
 from analytics.detectors.slots import SLOTS_MAX
-from analytics.kpi import Bools, Floats
+from analytics.kpi import Bools, Floats, Ints
+from analytics.seasons import Seasons
 from analytics.windows import Closed, Lane
 from trimtab.domain.alarm import Alarm, AlarmState, AlarmType, PerceivedSeverity
 from trimtab.domain.assessment import ANOMALY, FulfilmentStatus, Trouble
@@ -27,6 +28,7 @@ from trimtab.domain.context import Context
 from trimtab.domain.identity import content_id
 from trimtab.domain.input import AssessorOutput
 from trimtab.domain.time import rfc3339
+from trimtab.ports import Verdicts
 
 SYMPTOM = ANOMALY
 PROBABLE_CAUSE = "thresholdCrossed"
@@ -70,6 +72,9 @@ class AnomalyWatch:
         self.alarms: dict[int, Alarm] = {}
         self.calm: dict[int, int] = {}
         self.left_out = 0
+        self.seasons = Seasons()
+        self.excused = 0  # alarms of what is usual at that hour
+        self.over_budget = 0  # alarms by season alone
         self._names = frozenset(rule.kpis)
 
     def judge(
@@ -94,6 +99,8 @@ class AnomalyWatch:
             return [], found
         instance, value = closed.instance[at], closed.value[at]
         verdicts = self.detector.update(instance, closed.end_ns[at], value)
+        novelty = verdicts.score - DEVIATION_WEIGHT * deviations(value, verdicts)
+        verdicts = self._in_season(lane, instance, closed.end_ns[at], value, verdicts)
         told = verdicts.alarmed
         if self.alarms:
             told = told | np.isin(instance, np.fromiter(self.alarms, np.intp, len(self.alarms)))
@@ -113,11 +120,33 @@ class AnomalyWatch:
                 value=float(value[row]),
                 low=float(verdicts.low[row]),
                 high=float(verdicts.high[row]),
-                novelty_ratio=float(verdicts.score[row] - DEVIATION_WEIGHT * sizes[row]),
+                novelty_ratio=float(novelty[row]),
                 deviations=float(sizes[row]),
             )
             outputs += self._tell(number, odd, bool(verdicts.alarmed[row]), tick_ns)
         return outputs, found
+
+    def _in_season(
+        self, lane: Lane, instance: Ints, end_ns: Ints, value: Floats, verdicts: Verdicts
+    ) -> Verdicts:
+        """Return the verdicts as they are where the time of day or week is believed to tell what is normal."""
+        season = self.seasons.judge(lane, instance, end_ns, value)
+        if season is None:
+            return verdicts
+        at, usual = season.at, (season.low <= value[season.at]) & (value[season.at] <= season.high)
+        self.excused += int(np.count_nonzero(verdicts.alarmed[at] & usual))
+        verdicts.low[at], verdicts.high[at] = season.low, season.high
+        alarmed = verdicts.alarmed[at] & ~usual
+        for row in (season.odd & ~alarmed).nonzero()[0].tolist():
+            number = int(instance[at[row]])
+            if number in self.alarms:
+                continue
+            alarmed[row] = self.seasons.affords(
+                number, int(end_ns[at[row]]), self.rule.alarms_per_day
+            )
+            self.over_budget += int(not alarmed[row])
+        verdicts.alarmed[at] = alarmed
+        return verdicts
 
     def _tell(self, number: int, odd: _Odd, alarmed: bool, tick_ns: int) -> list[AssessorOutput]:
         alarm = self.alarms.get(number)
@@ -135,7 +164,7 @@ class AnomalyWatch:
         return self._ended(number, odd.end_ns, "", odd)
 
     def _raised(self, number: int, odd: _Odd, tick_ns: int) -> Alarm:
-        training = self.detector.training(number)
+        training = self.seasons.training(number) or self.detector.training(number)
         identity = alarm_id(odd.object_id, odd.objective, odd.end_ns)
         text = (
             f"{odd.kpi} of {odd.object_id} is {odd.value:.6g} {odd.unit}, expected {odd.low:.6g} to "
@@ -176,6 +205,7 @@ class AnomalyWatch:
     def drop(self, number: int, at_ns: int, why: str) -> list[AssessorOutput]:
         """Forget an instance; what is open of it ends."""
         self.detector.forget(np.array([number], dtype=np.intp))
+        self.seasons.drop(number)
         return self._ended(number, at_ns, why) if number in self.alarms else []
 
     def end_unless(self, kept: Collection[str], at_ns: int) -> list[AssessorOutput]:
@@ -192,6 +222,9 @@ class AnomalyWatch:
         return {
             "slots": self.detector.export(order),
             "suppressed": self.detector.suppressed,
+            "seasons": self.seasons.state(order),
+            "excused": self.excused,
+            "over_budget": self.over_budget,
             "left_out": self.left_out,
             "open": open_ones,
             "alarms": [self.alarms[order[at]] for at in open_ones],
@@ -202,6 +235,8 @@ class AnomalyWatch:
         """Put exported state back; `numbers` are the instances' new numbers, None for those that are no more."""
         self.detector.load(state["slots"], numbers, state["suppressed"])
         self.left_out = state["left_out"]
+        self.seasons.load(state["seasons"], numbers)
+        self.excused, self.over_budget = state["excused"], state["over_budget"]
         for at, alarm, calm in zip(state["open"], state["alarms"], state["calm"], strict=True):
             number = numbers[at]
             if number is not None:

@@ -113,9 +113,14 @@ class Assessor:
         lanes = [station.lane for station in self.catalogue.stations.values()]
         found["skipped_windows"] = sum(lane.skipped for lane in lanes)
         watches = [station.watch for station in self.catalogue.stations.values() if station.watch]
-        found["anomalies_left_out"] = sum(watch.left_out for watch in watches)
+        found["anomalies_left_out"] = sum(
+            watch.left_out + watch.seasons.left_out for watch in watches
+        )
         found["models_refused"] = self.catalogue.together.refused
-        found["anomalies_over_budget"] = sum(watch.detector.suppressed for watch in watches)
+        found["anomalies_over_budget"] = sum(
+            watch.detector.suppressed + watch.over_budget for watch in watches
+        )
+        found["anomalies_of_the_season"] = sum(watch.excused for watch in watches)
         found["sls_frames_refused"] = self.catalogue.accounts.refused
         found["changes_held_back"] = sum(
             station.goals.held_back for station in self.catalogue.stations.values()

@@ -27,8 +27,8 @@ def batch_job(days: int) -> np.ndarray:
 def test_the_bytes_of_a_slot_are_as_stated() -> None:
     state = SlotArrays(FIELDS)
     state.reach(np.array([0]))
-    assert sum(array[:1].nbytes for array in state.arrays.values()) == 913
-    assert SeasonalDetector.bytes_per_slot == 913
+    assert sum(array[:1].nbytes for array in state.arrays.values()) == 1822
+    assert SeasonalDetector.bytes_per_slot == 1822
 
 
 def test_a_nightly_job_becomes_normal_and_its_absence_odd() -> None:
@@ -49,3 +49,15 @@ def test_noise_without_a_season_is_judged_by_its_plain_average() -> None:
     assert not verdicts.alarmed.any()
     middle = 0.5 * (verdicts.low + verdicts.high)[A_DAY:]
     assert np.abs(middle - 100).max() < 1.5
+
+
+def test_a_job_shorter_than_its_hour_is_usual_at_any_minute_of_it() -> None:
+    at = np.arange(14 * A_DAY)
+    values = 100 + 50 * np.sin(at / A_DAY * 2 * np.pi) + np.sin(at * 2.1)
+    values[13::A_DAY] += 60.0  # ten minutes of a half hour
+    verdicts = feed(SeasonalDetector(), values)
+    late = slice(6 * A_DAY, None)
+    assert not verdicts.alarmed[late].any()
+    odd = values.copy()
+    odd[-A_DAY + 80] += 60.0  # the same at another time of the day
+    assert feed(SeasonalDetector(), odd).alarmed[-A_DAY + 80]
