@@ -77,7 +77,7 @@ BELIEVED = ("", *PERIODS)
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """What a model foretells, how far it is usually off, and how far at that hour; its error infinite: it can't tell."""
+    """What a model foretells, how far it is usually off, and how far at that hour; an infinite error says nothing."""
 
     value: Floats
     error: Floats
