@@ -90,7 +90,7 @@ class AnomalyWatch:
         watched &= ~beyond
         if self._names:
             watched &= np.array(
-                [lane.keys[number][1] in self._names for number in closed.instance.tolist()],
+                [lane.key_of(number)[1] in self._names for number in closed.instance.tolist()],
                 dtype=np.bool_,
             )
         at = watched.nonzero()[0]
@@ -109,7 +109,7 @@ class AnomalyWatch:
         outputs: list[AssessorOutput] = []
         for row in told.nonzero()[0].tolist():
             number = int(instance[row])
-            object_id, kpi = lane.keys[number]
+            object_id, kpi = lane.key_of(number)
             end_ns = int(closed.end_ns[at[row]])
             odd = _Odd(
                 object_id=object_id,

@@ -273,7 +273,7 @@ class Catalogue:
         goals = station.goals.of_instance(number)
         if any(station.goals.alarms_of(goal) for goal in goals):
             return True
-        object_id = station.lane.keys[number][0]
+        object_id = station.lane.key_of(number)[0]
         return bool(goals) and (object_id in self.topology.objects or object_id in self.services)
 
     def _drop(

@@ -29,16 +29,16 @@ class Columns:
     def __init__(self, columns: Mapping[str, Column]) -> None:
         self.columns = dict(columns)
         self.arrays: dict[str, npt.NDArray[Any]] = {
-            name: self._filled(column, FIRST_CAPACITY) for name, column in self.columns.items()
+            name: _grown(
+                np.zeros((0, column.width) if column.width else 0, column.dtype),
+                column,
+                FIRST_CAPACITY,
+            )
+            for name, column in self.columns.items()
         }
         self.capacity = FIRST_CAPACITY
         self.used = 1
         self.free: list[int] = []
-
-    @staticmethod
-    def _filled(column: Column, rows: int) -> npt.NDArray[Any]:
-        shape = (rows, column.width) if column.width else (rows,)
-        return np.full(shape, column.fill, dtype=column.dtype)
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self.arrays[name]
@@ -52,8 +52,7 @@ class Columns:
             return heapq.heappop(self.free)
         if self.used == self.capacity:
             for name, column in self.columns.items():
-                more = self._filled(column, self.capacity)
-                self.arrays[name] = np.concatenate((self.arrays[name], more))
+                self.arrays[name] = _grown(self.arrays[name], column, 2 * self.capacity)
             self.capacity *= 2
         self.used += 1
         return self.used - 1
@@ -81,3 +80,12 @@ class Columns:
         chosen = np.array(rows, dtype=np.int64)
         for name in self.columns:
             self.arrays[name][chosen] = state[name]
+
+
+def _grown(array: npt.NDArray[Any], column: Column, rows: int) -> npt.NDArray[Any]:
+    """Return a column with more rows. Rows of zeros that nobody wrote to yet take no memory."""
+    grown: npt.NDArray[Any] = np.zeros((rows, *array.shape[1:]), dtype=array.dtype)
+    grown[: len(array)] = array
+    if column.fill != 0:
+        grown[len(array) :] = column.fill
+    return grown

@@ -118,7 +118,7 @@ class SampleLane(Lane):
             order = self.feeds["order"][rows.feed]
             index = np.lexsort((rows.time, order, instance))
             instance, series = instance[index], rows.feed[index]
-            apart = self.instances["separation"][instance]
+            apart = self.separation[self.instances["definition"][instance]]
             values, exists = variation_pairs(values[index], series, apart)
             values, instance = values[exists], instance[exists]
         found = np.zeros(size)
@@ -129,7 +129,7 @@ class SampleLane(Lane):
             starts = period_starts(instance)
             groups = instance[starts]
             counts = np.diff(np.append(starts, len(values)))
-            percentile = self.instances["percentile"][groups]
+            percentile = self.percentile[self.instances["definition"][groups]]
             spread = self.key.statistic is Statistic.RANGE
             statistic = grouped_range if spread else grouped_percentile
             found[groups] = statistic(values, starts, counts, percentile)

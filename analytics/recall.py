@@ -242,7 +242,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Ints, beats: Ints) -> dic
         "key": list(key),
         "skipped": lane.skipped,
         "instances": {
-            "keys": Plain([lane.keys[number] for number in order]),
+            "keys": Plain([lane.key_of(number) for number in order]),
             "table": instance_table,
         },
         "feeds": feed_table,

@@ -89,21 +89,21 @@ class Lane:
                 "fresh": Column("?", 0),
                 "heard": Column("?", 0),
                 "fed": Column("i4", 0),
-                "object": Column("i8", 0),
+                "object": Column("i4", 0),
                 "definition": Column("i2", 0),
-                "samples_min": Column("i8", 1),
-                "percentile": Column("f8", 100.0),
-                "separation": Column("i8", 1),
-                "beats": Column("i8", 0, SOURCES_PER_KPI_MAX),
-                "count": Column("i8", 0, self.panes),
-                "doubt": Column("i8", 0, self.panes),
+                "beats": Column("i4", 0, SOURCES_PER_KPI_MAX),
+                "count": Column("i4", 0, self.panes),
+                "doubt": Column("?", 0, self.panes),
                 **self._instance_columns(),
             }
         )
         self.feeds = Feeds(self._feed_columns())
         self.definitions: list[KpiDefinition] = []
+        # Of the definitions, by place.
+        self.samples_min: Ints = np.zeros(0, dtype=np.int64)
+        self.percentile: Floats = np.zeros(0)
+        self.separation: Ints = np.zeros(0, dtype=np.int64)
         self.places: dict[tuple[ObjectKind, str], int] = {}  # of the definitions
-        self.keys: dict[int, InstanceKey] = {}
         self.object_ids = np.full(FIRST_CAPACITY, "", dtype=np.object_)
         self.numbers: dict[InstanceKey, int] = {}
         self.log = Rows.none()
@@ -118,8 +118,7 @@ class Lane:
     def add_instance(self, object_id: str, object_number: int, definition: KpiDefinition) -> int:
         """Make room for one (object, KPI); it has no window before `begin` or its first row."""
         number = self.instances.allocate()
-        self.keys[number] = (object_id, definition.name)
-        self.numbers[self.keys[number]] = number
+        self.numbers[object_id, definition.name] = number
         if number >= len(self.object_ids):
             more = np.full(self.instances.capacity - len(self.object_ids), "", dtype=np.object_)
             self.object_ids = np.concatenate((self.object_ids, more))
@@ -127,11 +126,6 @@ class Lane:
         table = self.instances
         table["definition"][number] = self._place_of(definition)
         table["object"][number] = object_number
-        table["samples_min"][number] = definition.samples_min
-        table["percentile"][number] = (
-            100.0 if definition.percentile is None else definition.percentile
-        )
-        table["separation"][number] = definition.separation
         table["fresh"][number] = True
         return number
 
@@ -141,11 +135,19 @@ class Lane:
         if place is None or self.definitions[place] is not definition:
             place = self.places[key] = len(self.definitions)
             self.definitions.append(definition)
+            percentile = 100.0 if definition.percentile is None else definition.percentile
+            self.samples_min = np.append(self.samples_min, definition.samples_min)
+            self.percentile = np.append(self.percentile, percentile)
+            self.separation = np.append(self.separation, definition.separation)
         return place
 
     def definition_of(self, number: int) -> KpiDefinition:
         """Return what an instance measures."""
         return self.definitions[int(self.instances["definition"][number])]
+
+    def key_of(self, number: int) -> InstanceKey:
+        """Return whose an instance is, and the name of its KPI."""
+        return str(self.object_ids[number]), self.definition_of(number).name
 
     def begin(self, number: int, at_ns: int) -> None:
         """Let the windows of an instance begin now, although nothing has been heard of it."""
@@ -158,8 +160,8 @@ class Lane:
         if (self.instances["fed"][numbers] > 0).any():
             self.remove_feeds(self.feeds.of_instances(numbers))
         for number in numbers.tolist():
+            del self.numbers[self.key_of(number)]
             self.object_ids[number] = ""
-            del self.numbers[self.keys.pop(number)]
         self.instances.release_many(numbers)
 
     def add_feed(
@@ -275,17 +277,19 @@ class Lane:
         first_role = self.feeds["order"][rows.feed] % 2 == 0
         counted = np.bincount(instance[first_role], minlength=len(mask))
         table["count"][closing, column] = counted[closing]
-        table["doubt"][closing, column] = 0
+        table["doubt"][closing, column] = False
         if rows.doubt.any():
             doubted = np.bincount(instance[rows.doubt], minlength=len(mask))
-            table["doubt"][closing, column] = doubted[closing]
+            table["doubt"][closing, column] = doubted[closing] > 0
         with np.errstate(over="ignore", invalid="ignore"):
             self._fold(rows, instance, closing, columns)
             next_end[closing] += self.key.granularity_ns
             table["fresh"][closing] = False
             value, present = self._read(closing, columns)
-        samples = row_sums(table["count"][closing])
-        present &= (samples >= table["samples_min"][closing]) & (np.abs(value) <= VALUE_MAX)
+        samples = row_sums(table["count"][closing]).astype(np.int64)
+        present &= (samples >= self.samples_min[table["definition"][closing]]) & (
+            np.abs(value) <= VALUE_MAX
+        )
         doubt: Bools = row_sums(table["doubt"][closing]) > 0
         return Closed(closing, ends, value, present, samples, doubt)
 

@@ -30,7 +30,7 @@ def testify(catalogue: Catalogue, wanted: EvidenceWanted) -> list[Shifted]:
             continue
         found = shifts(before, after, _typical(values))
         weight = weights(found.size, _bad(station, known))
-        names = [station.lane.keys[number][0] for number in known]
+        names = [station.lane.key_of(number)[0] for number in known]
         all_weights.append(weight)
         all_owners.append(np.array([owners[name] for name in names], dtype=np.int64))
         for at in (weight >= WEIGHT_MIN).nonzero()[0].tolist():
@@ -80,7 +80,7 @@ def _testimony(
     wanted: EvidenceWanted, station: Station, number: int, found: Shifts, at: int, numbers: Ints,
     values: Floats,
 ) -> Shifted:  # fmt: skip
-    object_id, kpi = station.lane.keys[number]
+    object_id, kpi = station.lane.key_of(number)
     before, after = float(found.before[at]), float(found.after[at])
     first = _since(values, before, after)
     return Shifted(
