@@ -317,7 +317,7 @@ class Assessor:
                 kpis = kpis_of(station, closed, suspect, population)
                 outputs.append(kpis)
                 warming = lane.warming(closed.instance, closed.end_ns)
-                judged = station.goals.latch(closed, warming, suspect, breaches, lane)
+                judged = station.goals.latch(closed, warming, suspect, breaches)
                 if station.watch is not None:
                     passed_over = suspect | warming
                     odd, sizes = station.watch.judge(lane, closed, passed_over, self.tick_ns)

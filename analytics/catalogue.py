@@ -21,7 +21,7 @@ from analytics.together import Together
 from analytics.topology import Dependencies, edges_of
 from analytics.windows import PANES_PER_WINDOW_MAX, Lane, LaneKey
 from trimtab.domain.alarm import Alarm
-from trimtab.domain.configuration import Configuration
+from trimtab.domain.configuration import AnomalyRule, Configuration
 from trimtab.domain.input import AssessorOutput
 from trimtab.domain.kpi import KpiDefinition
 from trimtab.domain.managed_object import InventoryChange, ObjectKind, Topology
@@ -58,6 +58,12 @@ class Station:
     glance: Glance
     watch: AnomalyWatch | None = None
     past: Past = field(default_factory=Past)
+
+
+def _station(key: LaneKey, rule: AnomalyRule | None) -> Station:
+    lane = lane_of(key)
+    watch = AnomalyWatch(rule) if rule else None
+    return Station(lane, Goals(lane), Glance(key.statistic), watch)
 
 
 @dataclass(slots=True)
@@ -108,12 +114,7 @@ class Catalogue:
         self.table.binder = self.table.joins.binder = Binder(configuration)
         keys = sorted({lane_key(definition) for definition in self.definitions.values()})
         rule = configuration.anomalies
-        self.stations = {
-            key: Station(
-                lane_of(key), Goals(), Glance(key.statistic), AnomalyWatch(rule) if rule else None
-            )
-            for key in keys
-        }
+        self.stations = {key: _station(key, rule) for key in keys}
         for key in keys:
             self.beats.watch(key.granularity_ns, key.window_ns // key.granularity_ns)
 
@@ -193,7 +194,7 @@ class Catalogue:
             if service is None and definition.object_kind is ObjectKind.SERVICE:
                 service = Service(object_id, object_id.partition("/")[0], object_id)
             by_one = told_by_one(definition.statistic, objective)
-            station.goals.add(object_id, at, number, objective, service, by_one)
+            station.goals.add(at, number, objective, service, by_one)
             station.glance.watch(number, objective)
         return number
 
@@ -312,9 +313,9 @@ class Catalogue:
         for station in self.stations.values() if known else ():
             gone = sorted(key for key in station.lane.numbers if key[0] in known)
             outputs += self._drop(station, [station.lane.numbers[key] for key in gone], at_ns, why)
+        for slot in self.table.slots_of(known):
+            self.table.close(slot)
         for object_id in sorted(known):
-            for slot in sorted(self.table.alive.get(object_id, ())):
-                self.table.close(slot)
             outputs += self.together.drop(object_id, at_ns, why)
             self.beats.forget(object_id, self.sources)
             self.objects.release(self.object_numbers.pop(object_id))
@@ -339,8 +340,8 @@ class Catalogue:
 def end_goal(goals: Goals, goal: int, at_ns: int, why: str) -> list[AssessorOutput]:
     """Return what is to be told when a goal is judged no more."""
     outputs: list[AssessorOutput] = []
-    object_id = goals.keys[goal][0]
+    object_id = goals.key_of(goal)[0]
     if goals.table["told"][goal] in (BREACHED, UNKNOWN):
-        outputs.append(trouble_ended(object_id, goals.objectives[goal], at_ns))
+        outputs.append(trouble_ended(object_id, goals.objective(goal), at_ns))
     outputs += [clear_alarm(alarm, at_ns, why) for alarm in goals.alarms_of(goal)]
     return outputs

@@ -1,21 +1,24 @@
 """Objectives: from a KPI's value to fulfilled or not, with hysteresis, hold times and the error budget."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from analytics.budget import Budgets
 from analytics.burn_rate import BurnRates, Burnt
-from analytics.columns import FIRST_CAPACITY, NEVER, Column, Columns
+from analytics.columns import FIRST_CAPACITY, Column, Columns
 from analytics.forecast.breach import BreachForecaster
 from analytics.kpi import Bools, Floats, Ints
 from analytics.packing import Plain
 from analytics.rota import lot
 from analytics.rows import Indices
+from analytics.terms import Terms
 from analytics.windows import Closed, Lane, period_starts
 from trimtab.domain.alarm import Alarm
 from trimtab.domain.assessment import FulfilmentStatus
-from trimtab.domain.service import Comparator, Service, ServiceLevelObjective
+from trimtab.domain.service import Service, ServiceLevelObjective
 
 UNJUDGED, FULFILLED, BREACHED, UNKNOWN = 0, 1, 2, 3
 STATUS = {
@@ -54,48 +57,36 @@ class Goals:
     breaks either run. Suspect windows neither start nor end anything.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lane: Lane) -> None:
         self.table = Columns(
             {
                 "instance": Column("i8", 0),
-                "next": Column("i8", 0),
-                "object": Column("i8", 0),
-                "bound": Column("f8", 0.0),
-                "sign": Column("f8", 1.0),
-                "hysteresis": Column("f8", 0.0),
-                "raise_after": Column("i8", 0),
-                "clear_after": Column("i8", 0),
-                "by_one": Column("?", 0),
-                "service": Column("?", 0),
-                "burns": Column("?", 0),
-                "allowed": Column("f8", 1.0),
-                "interval": Column("i8", NEVER),
+                "next": Column("i4", 0),
+                "object": Column("i4", 0),
+                "terms": Column("i4", 0),
+                "budget": Column("i4", 0),
                 "lot": Column("u8", 0),
                 "observed": Column("i1", UNJUDGED),
                 "told": Column("i1", UNJUDGED),
                 "latched": Column("?", 0),
                 "since": Column("i8", 0),
                 "pending": Column("i8", _NONE),
-                "interval_number": Column("i8", _NONE),
-                "known": Column("i8", 0),
-                "good": Column("i8", 0),
             }
         )
-        self.objectives: dict[int, ServiceLevelObjective] = {}
-        self.keys: dict[int, GoalKey] = {}
-        self.numbers: dict[GoalKey, int] = {}
+        self.terms = Terms()
+        self.budgets = Budgets()
+        self._lane = lane
         self.alarms: dict[int, Alarm] = {}
         # The goals of an instance are a chain: its first, then each one's `next`, 0 at the end.
-        self._first = np.zeros(FIRST_CAPACITY, dtype=np.int64)
+        self._first = np.zeros(FIRST_CAPACITY, dtype=np.int32)
         self.forecaster = BreachForecaster()
         self.burn_rates = BurnRates()
         self.held_back = 0  # changes, once for each round in which they were
 
-    STATE = ("observed", "told", "latched", "since", "pending", "interval_number", "known", "good")
+    STATE = ("observed", "told", "latched", "since", "pending")
 
     def add(
         self,
-        object_id: str,
         object_number: int,
         instance: int,
         objective: ServiceLevelObjective,
@@ -103,37 +94,43 @@ class Goals:
         by_one: bool = False,
     ) -> int:
         """Judge an instance by an objective from now on; `by_one`: a single sample may breach it."""
-        goal = self.table.allocate()
-        self.keys[goal] = (object_id, objective.name)
-        self.numbers[self.keys[goal]] = goal
-        self.objectives[goal] = objective
-        table = self.table
+        goal, table = self.table.allocate(), self.table
         table["instance"][goal] = instance
         if instance >= len(self._first):
-            more = np.zeros(instance + 1, dtype=np.int64)
+            more = np.zeros(instance + 1, dtype=np.int32)
             self._first = np.concatenate((self._first, more))
         table["next"][goal], self._first[instance] = self._first[instance], goal
         table["object"][goal] = object_number
-        table["lot"][goal] = lot(object_id, objective.name)
-        table["bound"][goal] = objective.bound
-        table["sign"][goal] = 1.0 if objective.comparator is Comparator.AT_MOST else -1.0
-        table["hysteresis"][goal] = objective.hysteresis
-        table["raise_after"][goal] = objective.raise_after_ns
-        table["clear_after"][goal] = objective.clear_after_ns
-        table["by_one"][goal] = by_one
+        table["lot"][goal] = lot(str(self._lane.object_ids[instance]), objective.name)
+        table["terms"][goal] = self.terms.of(objective, service, by_one)
         if service is not None:
-            table["service"][goal] = True
-            table["interval"][goal] = max(1, service.interval_ns)
-            table["burns"][goal] = objective.burn_rate_alarms
-            table["allowed"][goal] = 1.0 - objective.target_ratio
+            table["budget"][goal] = self.budgets.allocate()
         return goal
+
+    def objective(self, goal: int) -> ServiceLevelObjective:
+        """Return what a goal is judged by."""
+        return self.terms.objectives[int(self.table["terms"][goal])]
+
+    def key_of(self, goal: int) -> GoalKey:
+        """Return whose a goal is, and the name of its objective."""
+        object_id = self._lane.object_ids[self.table["instance"][goal]]
+        return str(object_id), self.objective(goal).name
+
+    def sign_of(self, goal: int) -> float:
+        """Return 1 where more is worse, -1 where less is."""
+        return float(self.terms["sign"][self.table["terms"][goal]])
+
+    def ranked(self) -> list[tuple[GoalKey, int]]:
+        """Return all goals with their keys, in the order of these."""
+        alive = self.table["instance"].nonzero()[0].tolist()
+        return sorted((self.key_of(goal), goal) for goal in alive)
 
     def remove(self, goal: int) -> None:
         """Judge no more; the alarms of its burn rates are to be ended before."""
         self.burn_rates.forget(goal)
-        self.objectives.pop(goal)
         self.alarms.pop(goal, None)
-        del self.numbers[self.keys.pop(goal)]
+        if self.table["budget"][goal]:
+            self.budgets.release(int(self.table["budget"][goal]))
         self.forecaster.forget(np.array([goal]))
         self._unchain(goal)
         self.table.release(goal)
@@ -176,14 +173,14 @@ class Goals:
         return np.concatenate(goals or [none]), np.concatenate(rows or [none])
 
     def latch(
-        self, closed: Closed, warming: Bools, suspect: Bools, breaches: Ints, lane: Lane
+        self, closed: Closed, warming: Bools, suspect: Bools, breaches: Ints
     ) -> Judged | None:
         """Judge the windows that closed, as far as they have values; None when no goal reads any of them.
 
-        `closed` is of `lane`; `breaches` counts the latched goals by object number.
+        `breaches` counts the latched goals by object number.
         """
         table = self.table
-        position = np.full(lane.instances.capacity, _NONE, dtype=np.int64)
+        position = np.full(self._lane.instances.capacity, _NONE, dtype=np.int64)
         position[closed.instance[~warming]] = (~warming).nonzero()[0]
         position[0] = _NONE
         at_all = position[table["instance"]]
@@ -192,29 +189,34 @@ class Goals:
             return None
         at = at_all[goal]
         present, end = closed.present[at], closed.end_ns[at]
-        beyond = table["sign"][goal] * (closed.value[at] - table["bound"][goal])
+        terms = table["terms"][goal].astype(np.int64)
+        beyond = self.terms["sign"][terms] * (closed.value[at] - self.terms["bound"][terms])
         before = table["latched"][goal]
-        raised, cleared, since = self._latch(goal, present, beyond, end, suspect[at])
+        raised, cleared, since = self._latch(goal, terms, present, beyond, end, suspect[at])
         latched = (before | raised) & ~cleared
         np.add.at(breaches, table["object"][goal], raised.astype(np.int64) - cleared)
-        self._reckon(goal, end, present, beyond)
-        burnt = self._burn(goal, end, present, beyond, lane.key.granularity_ns)
-        known, good = table["known"][goal], table["good"][goal]
+        budget = table["budget"][goal].astype(np.int64)
+        rows = budget.nonzero()[0]
+        if rows.size:
+            interval = self.terms["interval"][terms[rows]]
+            self.budgets.reckon(budget[rows], interval, end[rows], present[rows], beyond[rows])
+        burnt = self._burn(goal, terms, end, present, beyond)
+        known, good = self.budgets["known"][budget], self.budgets["good"][budget]
         nothing = np.zeros(0, dtype=np.int64)
         return Judged(
             goal, at, nothing, nothing, raised, cleared, latched, beyond, since, known, good, burnt
         )
 
     def _burn(
-        self, goal: Indices, end: Ints, present: Bools, beyond: Floats, granularity_ns: int
+        self, goal: Indices, terms: Ints, end: Ints, present: Bools, beyond: Floats
     ) -> list[Burnt]:
-        rows = self.table["burns"][goal].nonzero()[0]
+        rows = self.terms["burns"][terms].nonzero()[0]
         if not rows.size:
             return []
-        chosen, table = goal[rows], self.table
-        interval = table["interval"][chosen]
+        chosen, granularity_ns = goal[rows], self._lane.key.granularity_ns
+        interval = self.terms["interval"][terms[rows]]
         # As for the budget that is left: at least one period of the interval may miss.
-        allowed = np.maximum(table["allowed"][chosen], granularity_ns / interval)
+        allowed = np.maximum(self.terms["allowed"][terms[rows]], granularity_ns / interval)
         missed = present[rows] & (beyond[rows] > 0)
         found = self.burn_rates.update(
             chosen, end[rows], present[rows], missed, granularity_ns, interval, allowed
@@ -228,8 +230,9 @@ class Goals:
         """
         table = self.table
         goal, at = self.readers(closed.instance)
-        beyond = table["sign"][goal] * (closed.value[at] - table["bound"][goal])
-        turning = (beyond > 0) & ~table["latched"][goal] & table["by_one"][goal]
+        terms = table["terms"][goal]
+        beyond = self.terms["sign"][terms] * (closed.value[at] - self.terms["bound"][terms])
+        turning = (beyond > 0) & ~table["latched"][goal] & self.terms["by_one"][terms]
         if not turning.any():
             return None
         goal, at, beyond = goal[turning], at[turning], beyond[turning]
@@ -242,7 +245,8 @@ class Goals:
         table["observed"][goal], table["since"][goal] = BREACHED, since
         np.add.at(breaches, table["object"][goal], 1)
         observed = np.full(len(goal), BREACHED, dtype=np.int64)
-        known, good = table["known"][goal], table["good"][goal]
+        budget = table["budget"][goal]
+        known, good = self.budgets["known"][budget], self.budgets["good"][budget]
         return Judged(goal, at, told, observed, yes, ~yes, yes, beyond, since, known, good)
 
     def observe(self, judged: Judged, closed: Closed, heard: Bools, breaches: Ints) -> None:
@@ -276,25 +280,26 @@ class Goals:
 
     def foresee(self, judged: Judged, closed: Closed, suspect: Bools) -> dict[int, Foretold]:
         """Return what is to come of the services' goals, by row of `judged`; windows in doubt teach nothing."""
-        rows = self.table["service"][judged.goal].nonzero()[0]
+        rows = self.table["budget"][judged.goal].nonzero()[0]
         if not rows.size:
             return {}
         goal, at = judged.goal[rows], judged.at[rows]
         values = np.where(closed.present[at] & ~suspect[at], closed.value[at], np.nan)
-        table = self.table
-        found = self.forecaster.update(goal, values, table["bound"][goal], table["sign"][goal])
+        terms = self.table["terms"][goal]
+        bound, sign = self.terms["bound"][terms], self.terms["sign"][terms]
+        found = self.forecaster.update(goal, values, bound, sign)
         columns = (found.state, found.samples, found.low, found.high)
         return dict(
             zip(rows.tolist(), zip(*(item.tolist() for item in columns), strict=True), strict=True)
         )
 
     def _latch(
-        self, goal: Indices, present: Bools, beyond: Floats, end: Ints, suspect: Bools
+        self, goal: Indices, terms: Ints, present: Bools, beyond: Floats, end: Ints, suspect: Bools
     ) -> tuple[Bools, Bools, Ints]:
         """Return what is raised and cleared by these windows, and since when the run lasts that did it."""
         table = self.table
         latched, pending = table["latched"][goal], table["pending"][goal]
-        better = beyond <= -table["hysteresis"][goal]
+        better = beyond <= -self.terms["hysteresis"][terms]
         # A window that was over before a glance saw a breach has nothing to say of it.
         foregone = latched & (end < table["since"][goal])
         turning = present & ~foregone & np.where(latched, better, beyond > 0)
@@ -303,27 +308,12 @@ class Goals:
             return turning, turning, np.full(len(goal), _NONE, dtype=np.int64)
         pending = np.where(turning & ~suspect & (pending < 0), end, pending)
         pending = np.where(turning, pending, _NONE)
-        hold = np.where(latched, table["clear_after"][goal], table["raise_after"][goal])
+        hold = np.where(latched, self.terms["clear_after"][terms], self.terms["raise_after"][terms])
         turned = turning & ~suspect & (pending >= 0) & (end - pending >= hold)
         table["latched"][goal] = latched ^ turned
         raised = turned & ~latched
         table["pending"][goal] = np.where(turned, _NONE, pending)
         return raised, turned & latched, pending
-
-    def _reckon(self, goal: Indices, end: Ints, present: Bools, beyond: Floats) -> None:
-        """Count granularity periods with a value, and those within the bound, over the SLS interval."""
-        table = self.table
-        if not table["service"][goal].any():
-            return
-        number = (end - 1) // table["interval"][goal]
-        same = number == table["interval_number"][goal]
-        known = np.where(same, table["known"][goal], 0) + present
-        good = np.where(same, table["good"][goal], 0) + (present & (beyond <= 0))
-        table["interval_number"][goal], table["known"][goal], table["good"][goal] = (
-            number,
-            known,
-            good,
-        )
 
     def compliance(
         self, judged: Judged, row: int, granularity_ns: int
@@ -335,32 +325,42 @@ class Goals:
         goal, known, good = int(judged.goal[row]), int(judged.known[row]), int(judged.good[row])
         if known == 0:
             return FulfilmentStatus.INDETERMINATE, None
-        target = self.objectives[goal].target_ratio
-        periods = int(self.table["interval"][goal]) / granularity_ns
+        target = self.objective(goal).target_ratio
+        periods = int(self.terms["interval"][self.table["terms"][goal]]) / granularity_ns
         allowed = max(1.0, (1.0 - target) * periods)
         met = good >= target * known
         status = FulfilmentStatus.FULFILLED if met else FulfilmentStatus.NOT_FULFILLED
         return status, 1.0 - (known - good) / allowed
 
-    def state(self, order: list[int]) -> dict[str, Any]:
-        """Return what changes, goal by goal."""
+    def state(self) -> dict[str, Any]:
+        """Return what changes, goal by goal, in the order of their keys."""
+        ranked = self.ranked()
+        order = [goal for _, goal in ranked]
         exported = self.table.export(order)
+        at = exported["budget"].nonzero()[0]
+        of_services = [order[place] for place in at.tolist()]
         return {
-            "keys": Plain([self.keys[goal] for goal in order]),
+            "keys": Plain([key for key, _ in ranked]),
             "held_back": self.held_back,
             "table": {name: exported[name] for name in self.STATE},
             "alarms": [[at, self.alarms[g]] for at, g in enumerate(order) if g in self.alarms],
-            "burn_rates": self.burn_rates.export(order),
-            "forecasts": self.forecaster.state.export(order),
+            "of_services": at,
+            "budgets": self.budgets.export(exported["budget"][at].tolist()),
+            "burn_rates": self.burn_rates.export(of_services),
+            "forecasts": self.forecaster.state.export(of_services),
         }
 
-    def load(self, state: dict[str, Any], breaches: Ints) -> None:
-        """Take over the state of those goals that exist here."""
+    def load(self, state: dict[str, Any], breaches: Ints, known: dict[GoalKey, int]) -> None:
+        """Take over the state of those goals that are `known` here."""
         self.held_back = state["held_back"]
-        numbers = [self.numbers.get((key[0], key[1])) for key in state["keys"]]
-        self.forecaster.state.load(state["forecasts"], numbers)
-        burns = self.table["burns"]
-        wanted = [goal if goal is not None and burns[goal] else None for goal in numbers]
+        numbers = [known.get((key[0], key[1])) for key in state["keys"]]
+        budget = self.table["budget"]
+        served = [numbers[place] for place in state["of_services"].tolist()]
+        served = [goal if goal is not None and budget[goal] else None for goal in served]
+        self.forecaster.state.load(state["forecasts"], served)
+        self._load_budgets(state["budgets"], served)
+        burns = self.terms["burns"][self.table["terms"]]
+        wanted = [goal if goal is not None and burns[goal] else None for goal in served]
         self.burn_rates.load(state["burn_rates"], wanted)
         kept = np.array([at for at, goal in enumerate(numbers) if goal is not None], dtype=np.int64)
         goals = np.array([goal for goal in numbers if goal is not None], dtype=np.int64)
@@ -371,3 +371,9 @@ class Goals:
             found = numbers[at]
             if found is not None:
                 self.alarms[found] = alarm
+
+    def _load_budgets(self, rows: dict[str, Any], goals: Sequence[int | None]) -> None:
+        kept = [(at, goal) for at, goal in enumerate(goals) if goal is not None]
+        at = [place for place, _ in kept]
+        budgets = [int(self.table["budget"][goal]) for _, goal in kept]
+        self.budgets.load(budgets, {name: column[at] for name, column in rows.items()})

@@ -82,7 +82,7 @@ def recall(cls: type[AssessorT], blob: bytes) -> AssessorT:
     for number, (name, labels) in zip(
         state["series"]["numbers"].tolist(), state["series"]["names"], strict=True
     ):
-        catalogue.table.add(number, Series(name, tuple(map(tuple, labels))))
+        catalogue.table.add(number, Series.of(name, dict(labels)))
     catalogue.table.retired = set(state["series"]["retired"])
     catalogue.sources = state["sources"]
     catalogue.lags.load(state["lags"])
@@ -141,12 +141,12 @@ def reconfigure(
     outputs += catalogue.take_inventory(configuration.inventory, at_ns)[0]
     for object_id in sorted({*catalogue.topology.objects, *catalogue.services}):
         catalogue.expect(object_id, at_ns)
-    judged = {key for station in catalogue.stations.values() for key in station.goals.numbers}
+    judged = {key for station in catalogue.stations.values() for key, _ in station.goals.ranked()}
     watched = {alarm.id for table in catalogue.open_alarms() for alarm in table.values()}
     for station in old:
         if station.watch is not None:
             outputs += station.watch.end_unless(watched, at_ns)
-        for key, goal in sorted(station.goals.numbers.items()):
+        for key, goal in station.goals.ranked():
             if key not in judged:
                 outputs += end_goal(
                     station.goals, goal, at_ns, "its objective is configured no more"
@@ -248,7 +248,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Ints, beats: Ints) -> dic
         "feeds": feed_table,
         "log": rows_state(lane.log, feed_numbers),
         "extra": lane.extra_state(instances, feed_numbers),
-        "goals": goals.state([goal for _, goal in sorted(goals.numbers.items())]),
+        "goals": goals.state(),
         "anomalies": station.watch.state(order) if station.watch else None,
         "past": station.past.state(order),
     }
@@ -276,8 +276,9 @@ def load(catalogue: Catalogue, state: dict[str, Any], *, changed: bool = False) 
         catalogue.together.load(state["together"], rule)
     breaches = catalogue.objects["breaches"]
     for station in catalogue.stations.values():
+        known = dict(station.goals.ranked())
         for lane_state in state["lanes"]:
-            station.goals.load(lane_state["goals"], breaches)
+            station.goals.load(lane_state["goals"], breaches, known)
 
 
 def _attach(catalogue: Catalogue, slots: list[int]) -> None:

@@ -3,8 +3,9 @@
 A slot is one series as part of one object. A series that ends, or is silent for long, gives its slot back.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class SeriesTable:
         self.object_of: dict[int, str] = {}
         self.alias_slots: dict[tuple[int, str], int] = {}
         self.bindings: dict[int, Binding] = {}
-        self.alive: dict[str, set[int]] = {}  # object id -> its slots
+        self.alive: dict[str, int] = {}  # object id -> how many slots it has
         self.tick_ns = 0
         self.joins = Joins(owns)
 
@@ -192,8 +193,9 @@ class SeriesTable:
         slot = self.slots.allocate()
         self.slots["series"][slot] = series_id
         self.slots["opened"][slot] = self.tick_ns
-        self.object_of[slot] = object_id
-        self.alive.setdefault(object_id, set()).add(slot)
+        # One text for all slots of an object.
+        self.object_of[slot] = intern(object_id)
+        self.alive[object_id] = self.alive.get(object_id, 0) + 1
         self.slots["joined"][slot] = joined
         if series_id in self.bindings and not joined:
             self.alias_slots[(series_id, object_id)] = slot
@@ -234,6 +236,12 @@ class SeriesTable:
             self.joins.adopt(series_id, whole, slot)
         return slot
 
+    def slots_of(self, object_ids: Set[str]) -> list[int]:
+        """Return the slots of some objects, in order; looks at all slots."""
+        if self.alive.keys().isdisjoint(object_ids):
+            return []
+        return sorted(slot for slot, name in self.object_of.items() if name in object_ids)
+
     def end(self, slot: int) -> None:
         """Let a series' next row open a slot of its own; this one lingers until its rows are read."""
         self.slots["ended"][slot] = True
@@ -250,7 +258,7 @@ class SeriesTable:
         if not self.slots["ended"][slot]:
             self.end(slot)
         object_id = self.object_of.pop(slot)
-        self.alive[object_id].discard(slot)
+        self.alive[object_id] -= 1
         if not self.alive[object_id]:
             del self.alive[object_id]
         self.slots.release(slot)

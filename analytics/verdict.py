@@ -45,7 +45,7 @@ def verdicts(
     known = judged.observed != UNJUDGED
     changed = (judged.told != judged.observed) & known
     turned = judged.raised | judged.cleared
-    service = table["service"][goal] & known
+    service = (table["budget"][goal] > 0) & known
     # That a resource is well from the start on is no news: there may be a million of them.
     changed &= service | (judged.told != UNJUDGED) | (judged.observed != FULFILLED)
     # So it is with those that nobody hears, or hears again: they are told in turn.
@@ -74,7 +74,7 @@ def _burn_alarms(
         goal, kpi = int(judged.goal[burnt.row]), kpis.kpi(int(judged.at[burnt.row]))
         alarms, key = goals.burn_rates.alarms, (goal, burnt.kind)
         if burnt.begins:
-            alarms[key] = tell.raise_burn_alarm(kpi, goals.objectives[goal], burnt, tick_ns)
+            alarms[key] = tell.raise_burn_alarm(kpi, goals.objective(goal), burnt, tick_ns)
             outputs.append(alarms[key])
         elif key in alarms:
             outputs.append(tell.clear_alarm(alarms.pop(key), kpi.end_ns))
@@ -86,8 +86,8 @@ def _verdict(
     foretold: Foretold | None, tick_ns: int,
 ) -> list[AssessorOutput]:  # fmt: skip
     goals = station.goals
-    objective = goals.objectives[goal]
-    serves = bool(goals.table["service"][goal])
+    objective = goals.objective(goal)
+    serves = bool(goals.table["budget"][goal])
     compliance, budget = (
         goals.compliance(judged, row, station.lane.key.granularity_ns)
         if serves

@@ -72,7 +72,7 @@ def _bad(station: Station, instances: Sequence[int]) -> Ints:
     signs = []
     for number in instances:
         goals = station.goals.of_instance(number)
-        signs.append(int(station.goals.table["sign"][goals[0]]) if goals else 0)
+        signs.append(int(station.goals.sign_of(goals[0])) if goals else 0)
     return np.array(signs, dtype=np.int64)
 
 

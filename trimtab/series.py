@@ -214,7 +214,7 @@ def _packed(series: Series) -> bytes:
 
 def _unpacked(packed: bytes) -> Series:
     name, labels = json.loads(packed)
-    return Series(name, tuple((key, value) for key, value in labels))
+    return Series.of(name, dict(labels))
 
 
 def _within_limits(series: Series) -> bool:

@@ -71,7 +71,7 @@ class Standing:
         found = recover(self.journal, loop, ledger, from_seq=from_seq, derive=self.derived.apply)
         if start is not None:
             found.series[:0] = [
-                SeriesAdded(number, Series(name, tuple(map(tuple, labels))))
+                SeriesAdded(number, Series.of(name, dict(labels)))
                 for number, name, labels in json.loads(start.parts["series"])
             ]
             found.last_now = max(found.last_now, int(start.parts["now"]))
