@@ -15,8 +15,9 @@ from analytics.kpi import (
     increases,
     variation_pairs,
 )
+from analytics.panes import newest_values, window_sums
 from analytics.rows import Indices, Rows
-from analytics.windows import Lane, LaneKey, oldest_kept, period_starts, row_sums
+from analytics.windows import Lane, LaneKey, oldest_kept, period_starts
 from trimtab.domain.kpi import Statistic
 from trimtab.domain.time import NS_PER_SECOND
 
@@ -59,31 +60,26 @@ class GaugeLane(Lane):
         else:
             pane[at] = np.add.reduceat(rows.value, starts)
 
-    def _read(self, closing: Indices, columns: Ints) -> tuple[Floats, Bools]:
-        positions = self.chronological(columns[closing])
-        panes = self.panes_of(self.instances["pane"], closing, positions)
-        counts = self.panes_of(self.instances["count"], closing, positions)
-        samples = row_sums(counts)
-        present = samples > 0
+    def _read(self, closing: Indices, columns: Ints, samples: Ints) -> tuple[Floats, Bools]:
+        panes, newest, present = self.instances["pane"], columns[closing], samples > 0
         match self.key.statistic:
             case Statistic.MIN:
-                return panes.min(axis=1), present
+                return panes[closing].min(axis=1), present
             case Statistic.MAX:
-                return panes.max(axis=1), present
+                return panes[closing].max(axis=1), present
             case Statistic.COUNT:
                 return samples.astype(np.float64), present
             case Statistic.LAST:
-                newest = self.panes - 1 - np.argmax(counts[:, ::-1] > 0, axis=1)
-                return panes[np.arange(len(closing)), newest], present
+                return newest_values(panes, self.instances["count"], closing, newest), present
             case Statistic.SUM:
-                return row_sums(panes), present
+                return window_sums(panes, closing, newest), present
             case Statistic.MEAN_RATIO:
-                divisors = self.panes_of(self.instances["divisor"], closing, positions)
-                divisor = row_sums(divisors)
+                divisor = window_sums(self.instances["divisor"], closing, newest)
                 present &= divisor > 0
-                return row_sums(panes) / np.where(present, divisor, 1.0), present
+                divisor = np.where(present, divisor, 1.0)
+                return window_sums(panes, closing, newest) / divisor, present
             case _:
-                return row_sums(panes) / np.maximum(samples, 1), present
+                return window_sums(panes, closing, newest) / np.maximum(samples, 1), present
 
 
 class SampleLane(Lane):
@@ -96,7 +92,7 @@ class SampleLane(Lane):
     def _fold(self, rows: Rows, instance: Ints, closing: Indices, columns: Ints) -> None:
         self.kept = self.kept.plus(rows)
 
-    def _read(self, closing: Indices, columns: Ints) -> tuple[Floats, Bools]:
+    def _read(self, closing: Indices, columns: Ints, samples: Ints) -> tuple[Floats, Bools]:
         oldest = oldest_kept(
             self.instances["next_end"], self.key.granularity_ns, self.key.window_ns
         )
@@ -192,13 +188,13 @@ class CounterLane(Lane):
         table["before_ns"][fed] = rows.time[last]
         table["before"][fed] = rows.value[last]
 
-    def _read(self, closing: Indices, columns: Ints) -> tuple[Floats, Bools]:
+    def _read(self, closing: Indices, columns: Ints, samples: Ints) -> tuple[Floats, Bools]:
         table = self.feeds
         feeds = self._feeds_of(closing)
         instance = table["instance"][feeds]
-        positions = self.chronological(columns[instance])
-        grown = row_sums(self.panes_of(table["grown"], feeds, positions))
-        span = row_sums(table["span"][feeds])
+        newest = columns[instance]
+        grown = window_sums(table["grown"], feeds, newest)
+        span = table["span"][feeds].sum(axis=1)
         size = self.instances.capacity
         known = np.bincount(instance[span > 0], minlength=size) > 0
         if self.key.statistic is Statistic.RATE:
@@ -249,7 +245,7 @@ class AvailabilityLane(Lane):
                 track.add(rows.time[first:last], rows.value[first:last])
             track.advance(end_ns)
 
-    def _read(self, closing: Indices, columns: Ints) -> tuple[Floats, Bools]:
+    def _read(self, closing: Indices, columns: Ints, samples: Ints) -> tuple[Floats, Bools]:
         ends = self.instances["next_end"][closing] - self.key.granularity_ns
         shares = [
             self.tracks[number].share(end_ns, self.key.window_ns)

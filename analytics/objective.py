@@ -194,7 +194,9 @@ class Goals:
         before = table["latched"][goal]
         raised, cleared, since = self._latch(goal, terms, present, beyond, end, suspect[at])
         latched = (before | raised) & ~cleared
-        np.add.at(breaches, table["object"][goal], raised.astype(np.int64) - cleared)
+        turned = (raised | cleared).nonzero()[0]
+        change = raised[turned].astype(np.int64) - cleared[turned]
+        np.add.at(breaches, table["object"][goal[turned]], change)
         budget = table["budget"][goal].astype(np.int64)
         rows = budget.nonzero()[0]
         if rows.size:

@@ -232,7 +232,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Ints, beats: Ints) -> dic
     feeds = alive[np.lexsort(sides)].tolist()
     feed_numbers = numbering(feeds, table.capacity)
     instance_table = lane.instances.export(order)
-    instance_table["beats"] = np.sort(beats[instance_table["beats"]], axis=1)
+    instance_table["beats"] = -np.sort(-beats[instance_table["beats"]], axis=1)
     for name in ("object", "definition", "fed"):
         del instance_table[name]
     feed_table = table.export(feeds)
@@ -390,5 +390,6 @@ def _load_instances(
     for column in lane.instances.columns:
         if column not in _REBUILT:
             lane.instances[column][chosen] = rows[column][kept]
-    lane.instances["beats"][chosen] = beats[rows["beats"][kept]]
+    lane.instances["beats"][chosen] = known = beats[rows["beats"][kept]]
+    lane.sources_most = max(lane.sources_most, int((known > 0).any(axis=0).sum()))
     return numbers

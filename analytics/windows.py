@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from analytics.columns import FIRST_CAPACITY, LONG_AGO, NEVER, Column, Columns
 from analytics.feeds import Feeds
@@ -26,7 +25,6 @@ ROWS_WAITING_MAX = 5_000_000
 # So many empty windows in a row are given out one by one; a longer silence is skipped, and counted.
 SILENT_WINDOWS_MAX = 60
 # Fewer columns than this are added one by one: summing along rows that short takes numpy ten times as long.
-COLUMNS_FEW = 8
 # Sums and ratios of sound samples may be beyond any number: what is greater than this is no value. Its square is one.
 VALUE_MAX = 1e100
 # A newly seen object is not judged before its first whole window, at most so long.
@@ -93,7 +91,9 @@ class Lane:
                 "definition": Column("i2", 0),
                 "beats": Column("i4", 0, SOURCES_PER_KPI_MAX),
                 "count": Column("i4", 0, self.panes),
+                "samples": Column("i8", 0),
                 "doubt": Column("?", 0, self.panes),
+                "doubted": Column("i4", 0),
                 **self._instance_columns(),
             }
         )
@@ -108,6 +108,7 @@ class Lane:
         self.numbers: dict[InstanceKey, int] = {}
         self.log = Rows.none()
         self.skipped = 0
+        self.sources_most = 1  # of any instance so far
 
     def _instance_columns(self) -> dict[str, Column]:
         return {}
@@ -196,6 +197,7 @@ class Lane:
         beats = self.instances["beats"][number]
         if beat not in beats and (room := np.flatnonzero(beats == 0)).size:
             beats[room[0]] = beat
+            self.sources_most = max(self.sources_most, int(room[0]) + 1)
 
     def take(
         self, slot: Ints, time: Ints, value: Floats, doubt: Bools, tick_ns: int
@@ -240,13 +242,13 @@ class Lane:
         granularity = self.key.granularity_ns
         beats = self.instances["beats"]
         watermark = newest[beats[:, 0]]
-        for place in range(1, SOURCES_PER_KPI_MAX):
+        for place in range(1, self.sources_most):
             np.maximum(watermark, newest[beats[:, place]], out=watermark)
         watermark -= granularity
         silent: Any = tick_ns - 2 * granularity - grace_ns
         if behind is not None:
             least = np.full(len(watermark), LONG_AGO, dtype=np.int64)
-            for place in range(SOURCES_PER_KPI_MAX):
+            for place in range(self.sources_most):
                 beat = beats[:, place]
                 late = np.where(beat > 0, behind[beat], NEVER)
                 least = late if place == 0 else np.minimum(least, late)
@@ -276,22 +278,33 @@ class Lane:
         instance = self.feeds["instance"][rows.feed]
         first_role = self.feeds["order"][rows.feed] % 2 == 0
         counted = np.bincount(instance[first_role], minlength=len(mask))
-        table["count"][closing, column] = counted[closing]
-        table["doubt"][closing, column] = False
-        if rows.doubt.any():
-            doubted = np.bincount(instance[rows.doubt], minlength=len(mask))
-            table["doubt"][closing, column] = doubted[closing] > 0
+        fresh = counted[closing]
+        samples = table["samples"][closing] + fresh - table["count"][closing, column]
+        table["samples"][closing], table["count"][closing, column] = samples, fresh
+        doubt = self._doubt(closing, column, instance[rows.doubt])
         with np.errstate(over="ignore", invalid="ignore"):
             self._fold(rows, instance, closing, columns)
             next_end[closing] += self.key.granularity_ns
             table["fresh"][closing] = False
-            value, present = self._read(closing, columns)
-        samples = row_sums(table["count"][closing]).astype(np.int64)
+            value, present = self._read(closing, columns, samples)
         present &= (samples >= self.samples_min[table["definition"][closing]]) & (
             np.abs(value) <= VALUE_MAX
         )
-        doubt: Bools = row_sums(table["doubt"][closing]) > 0
         return Closed(closing, ends, value, present, samples, doubt)
+
+    def _doubt(self, closing: Indices, column: Ints, doubted: Ints) -> Bools:
+        """Note which of the closing periods hold samples in doubt; return which windows hold any."""
+        table = self.instances
+        if not doubted.size and not table["doubted"].any():
+            return np.zeros(len(closing), dtype=np.bool_)
+        now = np.zeros(len(table["doubted"]), dtype=np.bool_)
+        now[doubted] = True
+        change = now[closing].astype(np.int32) - table["doubt"][closing, column]
+        table["doubt"][closing, column] = now[closing]
+        panes = table["doubted"][closing] + change
+        table["doubted"][closing] = panes
+        found: Bools = panes > 0
+        return found
 
     def _ripe(self, mask: Bools) -> Rows:
         """Take the rows of the closing periods out of the log, by (instance, time, series), without duplicates.
@@ -307,6 +320,8 @@ class Lane:
             rows, self.log, instance = log.take(ripe), log.take(~ripe), instance[ripe]
         if not len(rows):
             return rows
+        if (instance[1:] > instance[:-1]).all():
+            return rows  # one of each, and in order, as they come from one sender
         order = self.feeds["order"][rows.feed]
         index = np.lexsort((order, rows.time, instance))
         rows, order, instance = rows.take(index), order[index], instance[index]
@@ -336,7 +351,7 @@ class Lane:
 
     def _forget_panes(self, number: int) -> None:
         for name, column in self.instances.columns.items():
-            if column.width == self.panes and name != "beats":
+            if (column.width == self.panes and name != "beats") or name in ("samples", "doubted"):
                 self.instances[name][number] = column.fill
 
     def warming(self, instance: Indices, end_ns: Ints) -> Bools:
@@ -345,20 +360,10 @@ class Lane:
         warming: Bools = end_ns < self.instances["first"][instance] + warm_up
         return warming
 
-    def chronological(self, columns: Ints) -> Ints:
-        """Return pane positions, oldest first, of windows whose newest pane is at `columns`."""
-        positions: Ints = (columns[:, None] + 1 + np.arange(self.panes)) % self.panes
-        return positions
-
-    def panes_of(self, column: npt.NDArray[Any], rows: Indices, positions: Ints) -> Any:
-        """Return the panes of some rows of a column, in the order of `positions`."""
-        panes = column[rows]
-        return panes if self.panes == 1 else np.take_along_axis(panes, positions, axis=1)
-
     def _fold(self, rows: Rows, instance: Ints, closing: Indices, columns: Ints) -> None:
         raise TypeError("a lane of no statistic")
 
-    def _read(self, closing: Indices, columns: Ints) -> tuple[Floats, Bools]:
+    def _read(self, closing: Indices, columns: Ints, samples: Ints) -> tuple[Floats, Bools]:
         raise TypeError("a lane of no statistic")
 
     def extra_state(self, instances: Ints, feeds: Ints) -> dict[str, Any]:
@@ -367,17 +372,6 @@ class Lane:
 
     def load_extra(self, state: dict[str, Any], instances: Ints, feeds: Ints) -> None:
         """Take back what `extra_state` gave, for the instances and feeds that still exist."""
-
-
-def row_sums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the sum of each row, which does not depend on how many rows there are."""
-    if table.shape[1] >= COLUMNS_FEW:
-        sums: npt.NDArray[Any] = np.ascontiguousarray(table).sum(axis=1)
-        return sums
-    total = table[:, 0].copy()
-    for place in range(1, table.shape[1]):
-        total += table[:, place]
-    return total
 
 
 def period_starts(instance: Ints) -> Indices:

@@ -20,6 +20,7 @@ _memcmp: Any = types.ExternalFunction("memcmp", types.int32(types.uintp, types.u
 _SAMPLE_BYTES_MIN = 4
 _SERIES_BYTES_MIN = 2
 _PLAIN_BYTES = 18
+_LABEL = 0x0A
 _BAD = -1
 
 
@@ -107,16 +108,26 @@ def _same(one: Any, other: Any, length: Any) -> Any:
 
 
 @_compiled
+def _guess(
+    data: Any, data_at: Any, begin: Any, end: Any, arena_at: Any, start: Any, length: Any, follower: Any,
+    cursor: Any,
+) -> Any:  # fmt: skip
+    """Return the entry that came next the last time if a series has its very labels and no others, or `_BAD`."""
+    guess = follower[cursor] if cursor >= 0 else _BAD
+    if guess < 0:
+        return _BAD
+    after = begin + length[guess]
+    if after > end or (after < end and data[after] == _LABEL):
+        return _BAD
+    return guess if _same(data_at + begin, arena_at + start[guess], length[guess]) else _BAD
+
+
+@_compiled
 def _find(
     data: Any, data_at: Any, begin: Any, size: Any, arena_at: Any, start: Any, length: Any, hashes: Any,
-    table: Any, follower: Any, seed: Any, cursor: Any,
+    table: Any, seed: Any,
 ) -> Any:  # fmt: skip
     """Return the entry whose bytes these are, `_BAD` when there is none."""
-    if cursor >= 0:
-        guess = follower[cursor]
-        likely = guess >= 0 and length[guess] == size
-        if likely and _same(data_at + begin, arena_at + start[guess], size):
-            return guess
     wanted = hash_of(data, begin, size, seed)
     mask = len(table) - 1
     at = np.int64(wanted & np.uint64(mask))
@@ -127,8 +138,6 @@ def _find(
             and length[entry] == size
             and _same(data_at + begin, arena_at + start[entry], size)
         ):
-            if cursor >= 0:
-                follower[cursor] = entry
             return entry
         at = (at + 1) & mask
     return _BAD
@@ -170,7 +179,7 @@ def _sample(data: Any, position: Any, end: Any) -> Any:
 @_compiled
 def _labels_end(data: Any, position: Any, end: Any) -> Any:
     """Return where the labels end that a series begins with, `_BAD` when one reaches beyond the series."""
-    while position < end and data[position] == 0x0A:
+    while position < end and data[position] == _LABEL:
         if position + 1 < end and data[position + 1] < 0x80:
             position += 2 + np.int64(data[position + 1])
             if position > end:
@@ -248,14 +257,21 @@ def _walk(
         position = after
         if tag >> np.uint64(3) != 1:
             continue
-        labels_end = _labels_end(data, begin, after) if kind == BYTES else _BAD
         series += 1
-        if labels_end == _BAD or series > series_max:
+        if kind != BYTES or series > series_max:
             return False, 0, 0, 0, cursor
-        found = _find(
-            data, data_at, begin, labels_end - begin, arena_at, start, length, hashes, table,
-            follower, seed, cursor,
-        )  # fmt: skip
+        found = _guess(data, data_at, begin, after, arena_at, start, length, follower, cursor)
+        if found != _BAD:
+            labels_end = begin + length[found]
+        else:
+            labels_end = _labels_end(data, begin, after)
+            if labels_end == _BAD:
+                return False, 0, 0, 0, cursor
+            found = _find(
+                data, data_at, begin, labels_end - begin, arena_at, start, length, hashes, table, seed
+            )  # fmt: skip
+            if cursor >= 0 and found != _BAD:
+                follower[cursor] = found
         cursor = found
         if found == _BAD:
             spans[unknown, 0], spans[unknown, 1] = begin, labels_end

@@ -11,7 +11,11 @@ import sys
 
 VARIABLE = "TRIMTAB_COMPILED"
 # Modules of compiled functions; each has a `warm()` that compiles them, or loads what an earlier run compiled.
-COMPILED = ("analytics.detectors.kpi_anomaly_compiled", "collectors.write_walk")
+COMPILED = (
+    "analytics.detectors.kpi_anomaly_compiled",
+    "analytics.panes_compiled",
+    "collectors.write_walk",
+)
 
 
 def compiled_allowed() -> bool:
