@@ -89,10 +89,8 @@ class AnomalyWatch:
         self.left_out += int(np.count_nonzero(beyond))
         watched &= ~beyond
         if self._names:
-            watched &= np.array(
-                [lane.key_of(number)[1] in self._names for number in closed.instance.tolist()],
-                dtype=np.bool_,
-            )
+            chosen = np.array([item.name in self._names for item in lane.definitions], np.bool_)
+            watched &= chosen[lane.instances["definition"][closed.instance]]
         at = watched.nonzero()[0]
         found = np.full(len(closed.instance), np.nan)
         if not at.size:
