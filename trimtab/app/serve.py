@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from trimtab.app.assembly import Assembly, assemble
+from trimtab.app.bounded_http import BoundedHttp
 from trimtab.app.settings import load_settings
 from trimtab.errors import TrimtabError
 
@@ -43,7 +44,7 @@ async def serve(path: Path, stop: asyncio.Event, *, lab: bool) -> int:
     assembly = await assemble(settings)
     server = _Server(
         uvicorn.Config(
-            assembly.api, log_config=None, access_log=False, lifespan="on",
+            assembly.api, http=BoundedHttp, log_config=None, access_log=False, lifespan="on",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=round(SERVER_STOP_SECONDS), server_header=False,
         )
