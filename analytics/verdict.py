@@ -5,8 +5,18 @@ import numpy as np
 from analytics import alarm as tell
 from analytics.catalogue import Station
 from analytics.kpi import Bools
-from analytics.objective import BREACHED, FULFILLED, STATUS, UNJUDGED, UNKNOWN, Foretold, Judged
+from analytics.objective import (
+    BREACHED,
+    FULFILLED,
+    STATUS,
+    UNJUDGED,
+    UNKNOWN,
+    Foretold,
+    Goals,
+    Judged,
+)
 from analytics.rota import TOLD_PER_GROUP_MAX, called
+from analytics.rows import Indices
 from analytics.windows import Closed
 from trimtab.domain.assessment import Assessment, FulfilmentStatus
 from trimtab.domain.input import AssessorOutput
@@ -48,15 +58,8 @@ def verdicts(
     service = (table["budget"][goal] > 0) & known
     # That a resource is well from the start on is no news: there may be a million of them.
     changed &= service | (judged.told != UNJUDGED) | (judged.observed != FULFILLED)
-    # So it is with those that nobody hears, or hears again: they are told in turn.
-    patient = changed & ~(service | turned)
-    patient &= (judged.told != BREACHED) & (judged.observed != BREACHED)
-    rows = patient.nonzero()[0]
-    if rows.size > TOLD_PER_GROUP_MAX:
-        first = carries[table["object"][goal[rows]]]
-        held_back = rows[~called(table["lot"][goal[rows]], first, tick_ns, TOLD_PER_GROUP_MAX)]
-        station.goals.held_back += len(held_back)
-        changed[held_back] = known[held_back] = False
+    held_back = _held_back(station.goals, judged, changed & ~(service | turned), carries, tick_ns)
+    changed[held_back] = known[held_back] = False
     table["told"][goal[known]] = judged.observed[known]
     outputs: list[AssessorOutput] = []
     for row in (changed | turned | service).nonzero()[0].tolist():
@@ -64,6 +67,21 @@ def verdicts(
         foreseen, news = foretold.get(row), bool(changed[row])
         outputs += _verdict(station, judged, row, number, kpi, news, foreseen, tick_ns)
     return [*outputs, *_burn_alarms(station, judged, kpis, tick_ns)]
+
+
+def _held_back(
+    goals: Goals, judged: Judged, changed: Bools, carries: Bools, tick_ns: int
+) -> Indices:
+    """Return the rows that wait for another round: of those that nobody hears, or hears again, too many changed."""
+    patient = changed & (judged.told != BREACHED) & (judged.observed != BREACHED)
+    rows: Indices = patient.nonzero()[0]
+    if rows.size <= TOLD_PER_GROUP_MAX:
+        return rows[:0]
+    goal = judged.goal[rows]
+    first = carries[goals.table["object"][goal]]
+    waiting: Indices = rows[~called(goals.table["lot"][goal], first, tick_ns, TOLD_PER_GROUP_MAX)]
+    goals.held_back += len(waiting)
+    return waiting
 
 
 def _burn_alarms(

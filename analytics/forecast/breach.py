@@ -158,7 +158,8 @@ class BreachForecaster:
         result.state[rows] = np.where(told, AHEAD, quiet)
         told &= np.isfinite(samples)
         error = self._error(chosen, sigma)
-        steep = np.maximum(sign * slope, 1e-300)
+        # What is told of rises; what does not is left out below.
+        steep = np.maximum(sign * slope, 1e-12 / STRETCH)
         result.samples[rows] = np.where(told, samples, np.nan)
         result.low[rows] = np.where(
             told, np.maximum(np.minimum(samples, (gap - error) / steep), 0.0), np.nan
