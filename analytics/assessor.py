@@ -293,8 +293,8 @@ class Assessor:
             judged = station.goals.glance(closed, breaches)
             if judged is not None:
                 kpis = kpis_of(station, closed, closed.doubt, len(lane.instances))
-                carries = self.catalogue.objects["carries"]
-                outputs += verdicts(station, judged, kpis, {}, carries, self.tick_ns)
+                objects = self.catalogue.objects
+                outputs += verdicts(station, judged, kpis, {}, objects, self.tick_ns)
         return outputs
 
     def _close_windows(self) -> list[AssessorOutput]:
@@ -329,8 +329,8 @@ class Assessor:
         for station, closed, judged, kpis in rounds:
             station.goals.observe(judged, closed, self._heard(station, closed), breaches)
             foretold = station.goals.foresee(judged, closed, kpis.suspect)
-            carries = self.catalogue.objects["carries"]
-            outputs += verdicts(station, judged, kpis, foretold, carries, self.tick_ns)
+            objects = self.catalogue.objects
+            outputs += verdicts(station, judged, kpis, foretold, objects, self.tick_ns)
         return outputs
 
     def _behind(self, lane: Lane) -> Ints | None:

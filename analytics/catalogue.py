@@ -30,10 +30,12 @@ from trimtab.domain.trained_model import TrainedModel
 from trimtab.series import shard_of
 
 REMOVED_REMEMBERED_MAX = 100_000
-# Of each object: how many of its goals are latched, and how many KPIs it has.
+# Of each object: how many of its goals are latched, how many KPIs it has, of how many goals it was told that they are
+# unknown.
 _OBJECT_COLUMNS = {
     "breaches": Column("i8", 0),
     "instances": Column("i4", 0),
+    "silent": Column("i4", 0),
     "carries": Column("?", 0),  # a service rests on it: its past may be asked for
 }
 
@@ -288,6 +290,8 @@ class Catalogue:
                 breaches[station.goals.table["object"][goal]] -= int(
                     station.goals.table["latched"][goal]
                 )
+                if station.goals.table["told"][goal] == UNKNOWN:
+                    self.objects["silent"][station.goals.table["object"][goal]] -= 1
                 station.goals.remove(goal)
             if station.watch is not None:
                 outputs += station.watch.drop(number, at_ns, why)

@@ -352,8 +352,8 @@ class Goals:
             "forecasts": self.forecaster.state.export(of_services),
         }
 
-    def load(self, state: dict[str, Any], breaches: Ints, known: dict[GoalKey, int]) -> None:
-        """Take over the state of those goals that are `known` here."""
+    def load(self, state: dict[str, Any], objects: Columns, known: dict[GoalKey, int]) -> None:
+        """Take over the state of those goals that are `known` here, and count in `objects` what it says of them."""
         self.held_back = state["held_back"]
         numbers = [known.get((key[0], key[1])) for key in state["keys"]]
         budget = self.table["budget"]
@@ -368,7 +368,9 @@ class Goals:
         goals = np.array([goal for goal in numbers if goal is not None], dtype=np.int64)
         for column in self.STATE:
             self.table[column][goals] = state["table"][column][kept]
-        np.add.at(breaches, self.table["object"][goals], self.table["latched"][goals])
+        owner = self.table["object"][goals]
+        np.add.at(objects["breaches"], owner, self.table["latched"][goals])
+        np.add.at(objects["silent"], owner, self.table["told"][goals] == UNKNOWN)
         for at, alarm in state["alarms"]:
             found = numbers[at]
             if found is not None:

@@ -274,11 +274,10 @@ def load(catalogue: Catalogue, state: dict[str, Any], *, changed: bool = False) 
     rule = catalogue.configuration.anomalies if catalogue.configuration else None
     if rule is not None:
         catalogue.together.load(state["together"], rule)
-    breaches = catalogue.objects["breaches"]
     for station in catalogue.stations.values():
         known = dict(station.goals.ranked())
         for lane_state in state["lanes"]:
-            station.goals.load(lane_state["goals"], breaches, known)
+            station.goals.load(lane_state["goals"], catalogue.objects, known)
 
 
 def _attach(catalogue: Catalogue, slots: list[int]) -> None:

@@ -2,8 +2,8 @@
 
 A source that falls silent turns the conditions of all that it speaks of, and its return turns them back. Each change
 that is told costs objects, a row of the read model and a look by the other machines; so a round of windows tells only
-so many, by key group, for then the number of shards changes nothing. Those left out are asked again with their next
-window, and say nothing at all if they are what they were said to be by then.
+so many, by key group, for then the number of shards changes nothing, and of each silent object one. Those left out are
+asked again with their next window, and say nothing at all if they are what they were said to be by then.
 """
 
 from typing import Any

@@ -4,6 +4,7 @@ import numpy as np
 
 from analytics import alarm as tell
 from analytics.catalogue import Station
+from analytics.columns import Columns
 from analytics.kpi import Bools
 from analytics.objective import (
     BREACHED,
@@ -17,7 +18,7 @@ from analytics.objective import (
 )
 from analytics.rota import TOLD_PER_GROUP_MAX, called
 from analytics.rows import Indices
-from analytics.windows import Closed
+from analytics.windows import Closed, period_starts
 from trimtab.domain.assessment import Assessment, FulfilmentStatus
 from trimtab.domain.input import AssessorOutput
 from trimtab.domain.kpi import Kpi
@@ -44,12 +45,13 @@ def verdicts(
     judged: Judged,
     kpis: KpiBatch,
     foretold: dict[int, Foretold],
-    carries: Bools,
+    objects: Columns,
     tick_ns: int,
 ) -> list[AssessorOutput]:
     """Return what is to be told of judged windows: every one of a service, and of resources where something changed.
 
-    `foretold` is by row of `judged`, `carries` by object; alarms that begin and end are kept in the station's goals.
+    `foretold` is by row of `judged`; alarms that begin and end are kept in the station's goals, and in `objects` of how
+    many conditions of each it was said that they are unknown.
     """
     table, goal = station.goals.table, judged.goal
     known = judged.observed != UNJUDGED
@@ -58,8 +60,11 @@ def verdicts(
     service = (table["budget"][goal] > 0) & known
     # That a resource is well from the start on is no news: there may be a million of them.
     changed &= service | (judged.told != UNJUDGED) | (judged.observed != FULFILLED)
-    held_back = _held_back(station.goals, judged, changed & ~(service | turned), carries, tick_ns)
+    held_back = _held_back(station.goals, judged, changed & ~(service | turned), objects, tick_ns)
     changed[held_back] = known[held_back] = False
+    silenced = (judged.observed == UNKNOWN).astype(np.int32) - (judged.told == UNKNOWN)
+    moved = (known & (silenced != 0)).nonzero()[0]
+    np.add.at(objects["silent"], table["object"][goal[moved]], silenced[moved])
     table["told"][goal[known]] = judged.observed[known]
     outputs: list[AssessorOutput] = []
     for row in (changed | turned | service).nonzero()[0].tolist():
@@ -70,16 +75,23 @@ def verdicts(
 
 
 def _held_back(
-    goals: Goals, judged: Judged, changed: Bools, carries: Bools, tick_ns: int
+    goals: Goals, judged: Judged, changed: Bools, objects: Columns, tick_ns: int
 ) -> Indices:
-    """Return the rows that wait for another round: of those that nobody hears, or hears again, too many changed."""
+    """Return the rows that wait for another round: of those that nobody hears, or hears again, too many changed.
+
+    That an object is silent at all is told at once, by one of its conditions: nobody may act on what rests on it.
+    """
     patient = changed & (judged.told != BREACHED) & (judged.observed != BREACHED)
     rows: Indices = patient.nonzero()[0]
     if rows.size <= TOLD_PER_GROUP_MAX:
         return rows[:0]
     goal = judged.goal[rows]
-    first = carries[goals.table["object"][goal]]
-    waiting: Indices = rows[~called(goals.table["lot"][goal], first, tick_ns, TOLD_PER_GROUP_MAX)]
+    owner, lots = goals.table["object"][goal], goals.table["lot"][goal]
+    spoken = called(lots, objects["carries"][owner], tick_ns, TOLD_PER_GROUP_MAX)
+    news = ((judged.observed[rows] == UNKNOWN) & (objects["silent"][owner] == 0)).nonzero()[0]
+    news = news[np.lexsort((lots[news], owner[news]))]
+    spoken[news[period_starts(owner[news])]] = True
+    waiting: Indices = rows[~spoken]
     goals.held_back += len(waiting)
     return waiting
 
