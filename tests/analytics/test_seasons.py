@@ -8,6 +8,7 @@ import pytest
 from analytics import seasons
 from analytics.assessor import Assessor
 from analytics.detectors.kpi_anomaly import ALARMS_AT_ONCE
+from analytics.order import output_order
 from analytics.seasons import Seasons
 from analytics.windows import Lane, LaneKey
 from trimtab.domain.alarm import Alarm, AlarmState
@@ -103,6 +104,19 @@ def test_restarts_change_nothing(told: tuple[list[Any], Assessor]) -> None:
             machine = Assessor.restore(machine.snapshot())
     assert [repr(each) for each in outputs] == [repr(each) for each in told[0]]
     assert machine.snapshot() == told[1].snapshot()
+
+
+def test_shards_and_cuts_change_nothing(told: tuple[list[Any], Assessor]) -> None:
+    machines, outputs = [Assessor(number, 3) for number in range(3)], list[Any]()
+    for now, values in story():
+        merged: list[Any] = []
+        for machine in machines:
+            for value in values:
+                merged += machine.step([Numbered(0, value)], now)
+        outputs += sorted(merged, key=output_order)
+    alarms = [repr(each) for each in outputs if isinstance(each, Alarm)]
+    assert alarms == [repr(each) for each in told[0] if isinstance(each, Alarm)]
+    assert any("seasonal" in each for each in alarms)
 
 
 def lane_of(count: int) -> Lane:
