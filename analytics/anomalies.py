@@ -217,8 +217,11 @@ class AnomalyWatch:
     def state(self, order: Sequence[int]) -> dict[str, Any]:
         """Return the state of the instances, in that order."""
         open_ones = [at for at, number in enumerate(order) if number in self.alarms]
+        numbers = np.array(order, dtype=np.intp)
+        at = self.detector.used(numbers).nonzero()[0]
         return {
-            "slots": self.detector.export(order),
+            "at": at,
+            "slots": self.detector.export(numbers[at].tolist()),
             "suppressed": self.detector.suppressed,
             "seasons": self.seasons.state(order),
             "excused": self.excused,
@@ -231,7 +234,8 @@ class AnomalyWatch:
 
     def load(self, state: dict[str, Any], numbers: Sequence[int | None]) -> None:
         """Put exported state back; `numbers` are the instances' new numbers, None for those that are no more."""
-        self.detector.load(state["slots"], numbers, state["suppressed"])
+        kept = [numbers[place] for place in state["at"].tolist()]
+        self.detector.load(state["slots"], kept, state["suppressed"])
         self.left_out = state["left_out"]
         self.seasons.load(state["seasons"], numbers)
         self.excused, self.over_budget = state["excused"], state["over_budget"]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from analytics.detectors import deviation, gap
 from analytics.detectors.deviation import deviate
-from analytics.detectors.slots import Field, Floats, SlotArrays, Slots, Times, rounds
+from analytics.detectors.slots import Bools, Field, Floats, SlotArrays, Slots, Times, rounds
 from trimtab.compiled import compiled_allowed
 from trimtab.ports import Training, Verdicts
 
@@ -201,6 +201,10 @@ class KpiAnomalyDetector:
             int(self._state["last_ns"][slot]),
             int(self._state["seen"][slot]),
         )
+
+    def used(self, slots: Slots) -> Bools:
+        """Return which slots have taken a value."""
+        return self._state.used(slots)
 
     def export(self, order: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
         """Return the state of some slots, in that order."""

@@ -57,6 +57,14 @@ class SlotArrays:
                 self.arrays[name] = np.concatenate((self.arrays[name], self._fresh(field, more)))
             self.size += more
 
+    def used(self, slots: Slots) -> Bools:
+        """Return which slots have taken a value since they were last empty; makes no room for any."""
+        if not self.size:
+            return np.zeros(len(slots), dtype=np.bool_)
+        known = slots < self.size
+        found: Bools = known & (self.arrays["seen"][np.where(known, slots, 0)] > 0)
+        return found
+
     def forget(self, slots: Slots) -> None:
         """Make rows as fresh ones; slots that were never reached are left alone."""
         known = slots[slots < self.size]

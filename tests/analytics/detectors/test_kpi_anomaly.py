@@ -147,3 +147,13 @@ def test_it_can_be_warmed() -> None:
         .score.tolist()
         == [0.0] * 64
     )
+
+
+def test_asking_which_slots_are_used_makes_no_room() -> None:
+    detector = KpiAnomalyDetector()
+    assert detector.used(np.array([0, 9])).tolist() == [False, False]
+    detector.update(np.array([1]), np.array([1]), np.array([2.0]))
+    assert detector.used(np.array([0, 1, 1_000_000])).tolist() == [False, True, False]
+    detector.forget(np.array([1]))
+    assert detector.used(np.array([1])).tolist() == [False]
+    assert detector.export([]).keys() == KpiAnomalyDetector().export([]).keys()
