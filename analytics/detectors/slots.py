@@ -42,7 +42,10 @@ class SlotArrays:
     @staticmethod
     def _fresh(field: Field, rows: int) -> npt.NDArray[Any]:
         shape = (rows, field.width) if field.width else (rows,)
-        return np.full(shape, field.fill, dtype=field.dtype)
+        # Zeros that nobody wrote to yet take no memory.
+        return (
+            np.full(shape, field.fill, field.dtype) if field.fill else np.zeros(shape, field.dtype)
+        )
 
     def reach(self, slots: Slots) -> None:
         """Have rows for these slots. Raises ValueError when one is out of range."""
@@ -54,7 +57,9 @@ class SlotArrays:
         if highest >= self.size:
             more = min(max(highest + 1, 2 * self.size), SLOTS_MAX) - self.size
             for name, field in self.fields.items():
-                self.arrays[name] = np.concatenate((self.arrays[name], self._fresh(field, more)))
+                grown = self._fresh(field, self.size + more)
+                grown[: self.size] = self.arrays[name]
+                self.arrays[name] = grown
             self.size += more
 
     def used(self, slots: Slots) -> Bools:
