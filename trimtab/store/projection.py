@@ -35,6 +35,7 @@ STREAMED = (
     SlsReport,
 )
 _WITHOUT_BODY = (Kpi, InventoryChange)
+INTEGER_MAX = 2**63 - 1
 
 
 def tenant_of(object_id: str) -> str:
@@ -172,9 +173,12 @@ class Projection:
         self._item("notices", value.id, value.at_ns, False, body)
 
     def _sls_report(self, seq: int, body: str, value: SlsReport) -> None:
+        # Two times fit into SQLite's integers, their difference may not.
+        length_ns = min(value.end_ns - value.start_ns, INTEGER_MAX)
+        length_ns = max(length_ns, -INTEGER_MAX)
         self._item(
             "sls_reports", value.context.id, value.end_ns, False, tenant_of(value.object_id),
-            value.object_id, value.end_ns - value.start_ns, value.start_ns, value.reckoned_at_ns, body,
+            value.object_id, length_ns, value.start_ns, value.reckoned_at_ns, body,
         )  # fmt: skip
 
     def _command(self, seq: int, body: str, value: Command) -> None:

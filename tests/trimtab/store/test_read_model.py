@@ -642,6 +642,13 @@ def sls_report(end: int, object_id: str = VPN, seconds: int = 900) -> SlsReport:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("ends", [(-1, 2**63 - 1), (2**63 - 1, -(2**63)), (-(2**63), 2**63 - 1)])
+def test_a_report_between_impossible_times_is_kept(model: ReadModel, ends: tuple[int, int]) -> None:
+    odd = replace(sls_report(900), start_ns=ends[0], end_ns=ends[1])
+    model.apply(0, 0, [odd])
+    assert model.sls_report(odd.context.id) == odd
+
+
 def test_service_level_reports_are_chosen_by_service_length_and_time(model: ReadModel) -> None:
     told = [
         sls_report(900),
