@@ -1,16 +1,20 @@
 """What the assessor tells of a judged window: Kpi, Assessment, Alarm and Trouble as values with their identities."""
 
+import math
 from dataclasses import replace
 
 from analytics.burn_rate import KINDS, PAGE, Burnt
 from analytics.forecast.breach import (
     AHEAD,
     BEYOND,
+    FORESEEN,
+    MODELS,
     NO_BREACH,
+    PEAK,
     REASONS,
     TOO_EARLY,
     UNKNOWABLE,
-    BreachForecaster,
+    USUAL,
 )
 from analytics.objective import Foretold
 from trimtab.domain.alarm import Alarm, AlarmState, PerceivedSeverity
@@ -31,6 +35,8 @@ _PREDICTED = {
     AHEAD: FulfilmentStatus.NOT_FULFILLED,
     UNKNOWABLE: FulfilmentStatus.INDETERMINATE,
     BEYOND: FulfilmentStatus.NOT_FULFILLED,
+    PEAK: FulfilmentStatus.NOT_FULFILLED,
+    USUAL: FulfilmentStatus.FULFILLED,
 }
 
 
@@ -41,10 +47,9 @@ def foresight(
     if foretold is None or foretold[0] == TOO_EARLY:
         return None, None
     state, *samples = foretold
-    seconds = [
-        item * granularity_ns / NS_PER_SECOND if state == AHEAD else None for item in samples
-    ]
-    return _PREDICTED[state], Foreseen(BreachForecaster.name, REASONS[state], *seconds)
+    known = state in FORESEEN and all(map(math.isfinite, samples))
+    seconds = [item * granularity_ns / NS_PER_SECOND if known else None for item in samples]
+    return _PREDICTED[state], Foreseen(MODELS[state], REASONS[state], *seconds)
 
 
 def assessment_context(kpi: Kpi, objective: ServiceLevelObjective) -> Context:

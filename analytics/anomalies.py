@@ -19,7 +19,7 @@ from analytics.detectors.kpi_anomaly import (
 )
 from analytics.detectors.slots import SLOTS_MAX
 from analytics.kpi import Bools, Floats, Ints
-from analytics.seasons import Seasons
+from analytics.seasons import Seasonal, Seasons
 from analytics.windows import Closed, Lane
 from trimtab.domain.alarm import Alarm, AlarmState, AlarmType, PerceivedSeverity
 from trimtab.domain.assessment import ANOMALY, FulfilmentStatus, Trouble
@@ -66,23 +66,24 @@ class _Odd:
 class AnomalyWatch:
     """Watch the KPIs of one lane; slots are the lane's instances."""
 
-    def __init__(self, rule: AnomalyRule) -> None:
+    def __init__(self, rule: AnomalyRule, seasons: Seasons) -> None:
         self.rule = rule
+        self._seasons = seasons
         self.detector = KpiAnomalyDetector(KpiAnomalySettings(alarms_per_day=rule.alarms_per_day))
         self.alarms: dict[int, Alarm] = {}
         self.calm: dict[int, int] = {}
         self.left_out = 0
-        self.seasons = Seasons()
         self.excused = 0  # alarms of what is usual at that hour
         self.over_budget = 0  # alarms by season alone
         self._names = frozenset(rule.kpis)
 
     def judge(
-        self, lane: Lane, closed: Closed, passed_over: Bools, tick_ns: int
+        self, lane: Lane, closed: Closed, passed_over: Bools, season: Seasonal | None, tick_ns: int
     ) -> tuple[list[AssessorOutput], Floats]:
         """Take windows that closed; those without a value, or `passed_over`, are neither judged nor learnt.
 
-        Return what is told, and each window's deviation, NaN where it was not judged.
+        `season` says what is normal by the time of day or week, where that is known. Return what is told, and each
+        window's deviation, NaN where it was not judged.
         """
         watched = closed.present & ~passed_over & np.isfinite(closed.value)
         beyond = watched & (closed.instance >= SLOTS_MAX)
@@ -98,7 +99,8 @@ class AnomalyWatch:
         instance, value = closed.instance[at], closed.value[at]
         verdicts = self.detector.update(instance, closed.end_ns[at], value)
         novelty = verdicts.score - DEVIATION_WEIGHT * deviations(value, verdicts)
-        verdicts = self._in_season(lane, instance, closed.end_ns[at], value, verdicts)
+        if season is not None:
+            self._in_season(season.of(at), instance, closed.end_ns[at], value, verdicts)
         told = verdicts.alarmed
         if self.alarms:
             told = told | np.isin(instance, np.fromiter(self.alarms, np.intp, len(self.alarms)))
@@ -125,12 +127,9 @@ class AnomalyWatch:
         return outputs, found
 
     def _in_season(
-        self, lane: Lane, instance: Ints, end_ns: Ints, value: Floats, verdicts: Verdicts
-    ) -> Verdicts:
-        """Return the verdicts as they are where the time of day or week is believed to tell what is normal."""
-        season = self.seasons.judge(lane, instance, end_ns, value)
-        if season is None:
-            return verdicts
+        self, season: Seasonal, instance: Ints, end_ns: Ints, value: Floats, verdicts: Verdicts
+    ) -> None:
+        """Change the verdicts where the time of day or week is believed to tell what is normal."""
         at, usual = season.at, (season.low <= value[season.at]) & (value[season.at] <= season.high)
         self.excused += int(np.count_nonzero(verdicts.alarmed[at] & usual))
         verdicts.low[at], verdicts.high[at] = season.low, season.high
@@ -139,12 +138,11 @@ class AnomalyWatch:
             number = int(instance[at[row]])
             if number in self.alarms:
                 continue
-            alarmed[row] = self.seasons.affords(
+            alarmed[row] = self._seasons.affords(
                 number, int(end_ns[at[row]]), self.rule.alarms_per_day
             )
             self.over_budget += int(not alarmed[row])
         verdicts.alarmed[at] = alarmed
-        return verdicts
 
     def _tell(self, number: int, odd: _Odd, alarmed: bool, tick_ns: int) -> list[AssessorOutput]:
         alarm = self.alarms.get(number)
@@ -162,7 +160,7 @@ class AnomalyWatch:
         return self._ended(number, odd.end_ns, "", odd)
 
     def _raised(self, number: int, odd: _Odd, tick_ns: int) -> Alarm:
-        training = self.seasons.training(number) or self.detector.training(number)
+        training = self._seasons.training(number) or self.detector.training(number)
         identity = alarm_id(odd.object_id, odd.objective, odd.end_ns)
         text = (
             f"{odd.kpi} of {odd.object_id} is {odd.value:.6g} {odd.unit}, expected {odd.low:.6g} to "
@@ -203,7 +201,6 @@ class AnomalyWatch:
     def drop(self, number: int, at_ns: int, why: str) -> list[AssessorOutput]:
         """Forget an instance; what is open of it ends."""
         self.detector.forget(np.array([number], dtype=np.intp))
-        self.seasons.drop(number)
         return self._ended(number, at_ns, why) if number in self.alarms else []
 
     def end_unless(self, kept: Collection[str], at_ns: int) -> list[AssessorOutput]:
@@ -223,7 +220,6 @@ class AnomalyWatch:
             "at": at,
             "slots": self.detector.export(numbers[at].tolist()),
             "suppressed": self.detector.suppressed,
-            "seasons": self.seasons.state(order),
             "excused": self.excused,
             "over_budget": self.over_budget,
             "left_out": self.left_out,
@@ -237,7 +233,6 @@ class AnomalyWatch:
         kept = [numbers[place] for place in state["at"].tolist()]
         self.detector.load(state["slots"], kept, state["suppressed"])
         self.left_out = state["left_out"]
-        self.seasons.load(state["seasons"], numbers)
         self.excused, self.over_budget = state["excused"], state["over_budget"]
         for at, alarm, calm in zip(state["open"], state["alarms"], state["calm"], strict=True):
             number = numbers[at]

@@ -113,8 +113,8 @@ class Assessor:
         lanes = [station.lane for station in self.catalogue.stations.values()]
         found["skipped_windows"] = sum(lane.skipped for lane in lanes)
         watches = [station.watch for station in self.catalogue.stations.values() if station.watch]
-        found["anomalies_left_out"] = sum(
-            watch.left_out + watch.seasons.left_out for watch in watches
+        found["anomalies_left_out"] = sum(watch.left_out for watch in watches) + sum(
+            station.seasons.left_out for station in self.catalogue.stations.values()
         )
         found["models_refused"] = self.catalogue.together.refused
         found["anomalies_over_budget"] = sum(
@@ -318,9 +318,12 @@ class Assessor:
                 outputs.append(kpis)
                 warming = lane.warming(closed.instance, closed.end_ns)
                 judged = station.goals.latch(closed, warming, suspect, breaches)
+                passed_over = suspect | warming
+                season = station.seasons.judge(lane, closed, passed_over)
                 if station.watch is not None:
-                    passed_over = suspect | warming
-                    odd, sizes = station.watch.judge(lane, closed, passed_over, self.tick_ns)
+                    odd, sizes = station.watch.judge(
+                        lane, closed, passed_over, season, self.tick_ns
+                    )
                     outputs += odd
                     self.catalogue.together.take(lane, closed, sizes)
                 if judged is not None:
@@ -328,7 +331,7 @@ class Assessor:
         outputs += self.catalogue.together.conclude(self.tick_ns)
         for station, closed, judged, kpis in rounds:
             station.goals.observe(judged, closed, self._heard(station, closed), breaches)
-            foretold = station.goals.foresee(judged, closed, kpis.suspect)
+            foretold = station.goals.foresee(judged, closed, kpis.suspect, station.seasons)
             objects = self.catalogue.objects
             outputs += verdicts(station, judged, kpis, foretold, objects, self.tick_ns)
         return outputs

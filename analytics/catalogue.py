@@ -15,6 +15,7 @@ from analytics.lag import Lags
 from analytics.lanes import lane_of
 from analytics.objective import BREACHED, UNKNOWN, Goals
 from analytics.past import Past
+from analytics.seasons import Seasons
 from analytics.series_table import SOURCES_MAX, Beats, SeriesTable
 from analytics.sls.accounts import Accounts
 from analytics.together import Together
@@ -58,14 +59,16 @@ class Station:
     lane: Lane
     goals: Goals
     glance: Glance
+    seasons: Seasons
     watch: AnomalyWatch | None = None
     past: Past = field(default_factory=Past)
 
 
 def _station(key: LaneKey, rule: AnomalyRule | None) -> Station:
     lane = lane_of(key)
-    watch = AnomalyWatch(rule) if rule else None
-    return Station(lane, Goals(lane), Glance(key.statistic), watch)
+    seasons = Seasons(rule)
+    watch = AnomalyWatch(rule, seasons) if rule else None
+    return Station(lane, Goals(lane), Glance(key.statistic), seasons, watch)
 
 
 @dataclass(slots=True)
@@ -295,6 +298,7 @@ class Catalogue:
                 station.goals.remove(goal)
             if station.watch is not None:
                 outputs += station.watch.drop(number, at_ns, why)
+            station.seasons.drop(number)
         if numbers:
             gone = np.array(numbers, dtype=np.int64)
             station.glance.forget(gone)

@@ -9,11 +9,12 @@ import numpy as np
 from analytics.budget import Budgets
 from analytics.burn_rate import BurnRates, Burnt
 from analytics.columns import FIRST_CAPACITY, Column, Columns
-from analytics.forecast.breach import BreachForecaster
+from analytics.forecast.breach import HORIZON, BreachForecaster
 from analytics.kpi import Bools, Floats, Ints
 from analytics.packing import Plain
 from analytics.rota import lot
 from analytics.rows import Indices
+from analytics.seasons import Seasons
 from analytics.terms import Terms
 from analytics.windows import Closed, Lane, period_starts
 from trimtab.domain.alarm import Alarm
@@ -129,9 +130,10 @@ class Goals:
         """Judge no more; the alarms of its burn rates are to be ended before."""
         self.burn_rates.forget(goal)
         self.alarms.pop(goal, None)
-        if self.table["budget"][goal]:
-            self.budgets.release(int(self.table["budget"][goal]))
-        self.forecaster.forget(np.array([goal]))
+        budget = int(self.table["budget"][goal])
+        if budget:
+            self.budgets.release(budget)
+            self.forecaster.forget(np.array([budget]))
         self._unchain(goal)
         self.table.release(goal)
 
@@ -280,16 +282,22 @@ class Goals:
         table["since"][goal], table["observed"][goal] = since, observed
         judged.observed, judged.since = observed, since
 
-    def foresee(self, judged: Judged, closed: Closed, suspect: Bools) -> dict[int, Foretold]:
+    def foresee(
+        self, judged: Judged, closed: Closed, suspect: Bools, seasons: Seasons
+    ) -> dict[int, Foretold]:
         """Return what is to come of the services' goals, by row of `judged`; windows in doubt teach nothing."""
-        rows = self.table["budget"][judged.goal].nonzero()[0]
+        budget = self.table["budget"][judged.goal]
+        rows = budget.nonzero()[0]
         if not rows.size:
             return {}
         goal, at = judged.goal[rows], judged.at[rows]
         values = np.where(closed.present[at] & ~suspect[at], closed.value[at], np.nan)
         terms = self.table["terms"][goal]
         bound, sign = self.terms["bound"][terms], self.terms["sign"][terms]
-        found = self.forecaster.update(goal, values, bound, sign)
+        granularity_ns = self._lane.key.granularity_ns
+        expected = seasons.foretell(closed.instance[at], closed.end_ns[at], granularity_ns, HORIZON)
+        # Budgets are dense: the goals of resources take no room in the forecaster.
+        found = self.forecaster.update(budget[rows].astype(np.intp), values, bound, sign, expected)
         columns = (found.state, found.samples, found.low, found.high)
         return dict(
             zip(rows.tolist(), zip(*(item.tolist() for item in columns), strict=True), strict=True)
@@ -349,7 +357,7 @@ class Goals:
             "of_services": at,
             "budgets": self.budgets.export(exported["budget"][at].tolist()),
             "burn_rates": self.burn_rates.export(of_services),
-            "forecasts": self.forecaster.state.export(of_services),
+            "forecasts": self.forecaster.export(exported["budget"][at].tolist()),
         }
 
     def load(self, state: dict[str, Any], objects: Columns, known: dict[GoalKey, int]) -> None:
@@ -359,8 +367,9 @@ class Goals:
         budget = self.table["budget"]
         served = [numbers[place] for place in state["of_services"].tolist()]
         served = [goal if goal is not None and budget[goal] else None for goal in served]
-        self.forecaster.state.load(state["forecasts"], served)
         self._load_budgets(state["budgets"], served)
+        rows = [int(budget[goal]) if goal is not None else None for goal in served]
+        self.forecaster.load(state["forecasts"], rows)
         burns = self.terms["burns"][self.table["terms"]]
         wanted = [goal if goal is not None and burns[goal] else None for goal in served]
         self.burn_rates.load(state["burn_rates"], wanted)

@@ -31,7 +31,7 @@ from trimtab.errors import JournalCorrupt
 if TYPE_CHECKING:
     from analytics.assessor import Assessor
 
-SNAPSHOT_FORMAT = 4
+SNAPSHOT_FORMAT = 5
 AssessorT = TypeVar("AssessorT", bound="Assessor")
 _REBUILT = ("object", "beats", "definition", "fed")  # columns that name rows of other tables
 
@@ -250,6 +250,7 @@ def _lane_state(key: LaneKey, station: Station, slots: Ints, beats: Ints) -> dic
         "extra": lane.extra_state(instances, feed_numbers),
         "goals": goals.state(),
         "anomalies": station.watch.state(order) if station.watch else None,
+        "seasons": station.seasons.state(order),
         "past": station.past.state(order),
     }
 
@@ -351,6 +352,7 @@ def _load_lane(
     instances = _load_instances(catalogue, lane, state["instances"], before, beats)
     numbers = [number or None for number in instances[1:].tolist()]
     station.past.load(state["past"], numbers)
+    station.seasons.load(state["seasons"], numbers)
     if station.watch is not None and state["anomalies"] is not None:
         station.watch.load(state["anomalies"], numbers)
     table = state["feeds"]

@@ -1,7 +1,7 @@
 """Seasons: what the time of day and of week leads to expect of the KPIs of services, network services and VNFs.
 
 Where a profile is believed, it decides what is odd: what is usual at that hour is excused, whatever the hours before it
-were like, and what is unusual at that hour is told, though it was usual an hour ago.
+were like, and what is unusual at that hour is told, though it was usual an hour ago. It also foretells what is to come.
 """
 
 import heapq
@@ -12,14 +12,18 @@ from typing import Any
 import numpy as np
 
 from analytics.detectors.kpi_anomaly import ALARMS_AT_ONCE, NS_PER_DAY
-from analytics.detectors.seasonal import BELIEVED, PLAIN, SeasonalDetector
+from analytics.detectors.seasonal import BELIEVED, PLAIN, Expectation, SeasonalDetector
 from analytics.kpi import Bools, Floats, Ints
-from analytics.windows import Lane
+from analytics.windows import Closed, Lane
+from trimtab.domain.configuration import AnomalyRule
+from trimtab.domain.kpi import KpiDefinition
 from trimtab.domain.managed_object import ObjectKind
 from trimtab.ports import Training
 
 # A profile takes two kilobytes: not for every KPI of every VNFC.
 KINDS = frozenset({ObjectKind.SERVICE, ObjectKind.NS, ObjectKind.VNF})
+# Of these forecasts are made, whether anomalies are watched or not.
+FORECAST = frozenset({ObjectKind.SERVICE})
 SEASONS_MAX = 20_000
 
 
@@ -32,27 +36,40 @@ class Seasonal:
     low: Floats
     high: Floats
 
+    def of(self, rows: Ints) -> "Seasonal":
+        """Return the same with `at` pointing into chosen rows, which are in order; what is not of them is left out."""
+        place = np.searchsorted(rows, self.at)
+        kept = np.isin(self.at, rows)
+        return Seasonal(place[kept], self.odd[kept], self.low[kept], self.high[kept])
+
 
 class Seasons:
     """Keep the profiles of one lane's KPIs; a KPI beyond SEASONS_MAX has none, and is counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, rule: AnomalyRule | None = None) -> None:
+        self._rule = rule
         self.detector = SeasonalDetector()
         self.left_out = 0
         self._slots: dict[int, int] = {}
         self._free: list[int] = []
         self._spent: dict[int, tuple[float, int]] = {}
 
-    def judge(self, lane: Lane, instance: Ints, end_ns: Ints, value: Floats) -> Seasonal | None:
-        """Learn the values of windows, one of each instance; None where nothing is believed."""
-        kinds = np.array([item.object_kind in KINDS for item in lane.definitions], dtype=np.bool_)
-        at = kinds[lane.instances["definition"][instance]].nonzero()[0]
+    def judge(self, lane: Lane, closed: Closed, passed_over: Bools) -> Seasonal | None:
+        """Learn the windows that closed; those without a value, or `passed_over`, are neither judged nor learnt.
+
+        None where nothing is believed.
+        """
+        wanted = np.array([self._wanted(item) for item in lane.definitions], dtype=np.bool_)
+        if not wanted.any():
+            return None
+        whole = closed.present & ~passed_over & np.isfinite(closed.value)
+        at = (whole & wanted[lane.instances["definition"][closed.instance]]).nonzero()[0]
         if not at.size:
             return None
-        slots = np.array([self._slot(number) for number in instance[at].tolist()], dtype=np.intp)
+        slots = np.array([self._slot(each) for each in closed.instance[at].tolist()], np.intp)
         at, slots = at[slots >= 0], slots[slots >= 0]
         # A window that ends with an hour is one of that hour.
-        verdicts = self.detector.update(slots, end_ns[at] - 1, value[at])
+        verdicts = self.detector.update(slots, closed.end_ns[at] - 1, closed.value[at])
         believed = (self.detector.believed(slots) != PLAIN) & np.isfinite(verdicts.low)
         if not believed.any():
             return None
@@ -62,6 +79,27 @@ class Seasons:
             verdicts.low[believed],
             verdicts.high[believed],
         )
+
+    def foretell(
+        self, instance: Ints, end_ns: Ints, granularity_ns: int, periods: int
+    ) -> Expectation | None:
+        """Return what is expected of windows and the `periods` after them, [rows, 1 + periods]; None for nothing."""
+        slots = np.array([self._slots.get(each, -1) for each in instance.tolist()], dtype=np.intp)
+        known = (slots >= 0).nonzero()[0]
+        known = known[self.detector.believed(slots[known]) != PLAIN]
+        if not known.size:
+            return None
+        times = end_ns[known, None] - 1 + np.arange(1 + periods) * granularity_ns
+        shape = (len(slots), 1 + periods)
+        found = Expectation(np.full(shape, np.nan), np.full(shape, np.nan))
+        told = self.detector.foretell(slots[known], times)
+        found.value[known], found.error[known] = told.value, told.error
+        return found
+
+    def _wanted(self, definition: KpiDefinition) -> bool:
+        kind, rule = definition.object_kind, self._rule
+        watched = rule is not None and (not rule.kpis or definition.name in rule.kpis)
+        return kind in FORECAST or (watched and kind in KINDS)
 
     def _slot(self, number: int) -> int:
         slot = self._slots.get(number)

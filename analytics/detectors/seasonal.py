@@ -76,6 +76,14 @@ BELIEVED = ("", *PERIODS)
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """What believed profiles foretell, [rows, N], and how far they are usually off at that time; NaN for nothing."""
+
+    value: Floats
+    error: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class _Expected:
     """What a model foretells, how far it is usually off, and how far at that hour; an infinite error says nothing."""
 
@@ -190,7 +198,31 @@ class SeasonalDetector:
 
     def believed(self, slots: Slots) -> Slots:
         """Return by which profile the newest value of each slot was judged: a place in BELIEVED."""
+        self._state.reach(slots)
         found: Slots = self._state["believed"][slots].astype(np.intp)
+        return found
+
+    def foretell(self, slots: Slots, times: Times) -> Expectation:
+        """Return what the profiles that judged the newest values expect at `times`, [rows, N].
+
+        Between the middles of two hours it goes in a straight line from one to the other.
+        """
+        found = Expectation(np.full(times.shape, np.nan), np.full(times.shape, np.nan))
+        believed = self.believed(slots)
+        for number, (name, (period_ns, parts)) in enumerate(PERIODS.items(), start=1):
+            rows = (believed == number).nonzero()[0]
+            if not rows.size:
+                continue
+            part_ns, passed = period_ns // parts, (times[rows] + EPOCH_NS) % period_ns
+            place = passed // part_ns
+            before, share = np.divmod((passed - part_ns // 2) / part_ns, 1.0)
+            at = slots[rows][:, None]
+            profile, spread = self._state[name], self._state[f"{name}_spread"]
+            first = before.astype(np.int64) % parts
+            value = (1 - share) * profile[at, first] + share * profile[at, (first + 1) % parts]
+            found.value[rows] = np.where(np.isfinite(value), value, profile[at, place])
+            usual = self._state[f"{name}_error"][slots[rows]][:, None]
+            found.error[rows] = np.maximum(usual, np.nan_to_num(spread[at, place], nan=0.0))
         return found
 
     def export(self, order: Sequence[int]) -> dict[str, npt.NDArray[Any]]:

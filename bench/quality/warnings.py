@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from analytics.forecast.breach import AHEAD, HORIZON, BreachForecaster
+from analytics.detectors.seasonal import SeasonalDetector
+from analytics.forecast.breach import FORESEEN, HORIZON, BreachForecaster
 from bench.quality.part import BreachWarning, Said, Scores
 from bench.quality.recording import Floats, Recording
 
@@ -60,11 +61,17 @@ def say(recording: Recording, said: Said) -> Said:
     values = np.column_stack([smoothed(recording.values[:, column]) for column in columns])
     forecaster, slots, signs = BreachForecaster(), np.arange(len(columns)), np.ones(len(columns))
     half, interval = len(recording.times) // 2, recording.interval_ns
+    seasons, ahead_ns = SeasonalDetector(), np.arange(1 + HORIZON) * interval
     warnings: list[BreachWarning] = []
     open_ = np.zeros(len(columns), dtype=np.bool_)
     for row in range(len(recording.times)):
-        found = forecaster.update(slots, values[row], bounds, signs)
-        ahead = found.state == AHEAD
+        times = np.full(len(slots), recording.times[row] - 1)
+        there = np.isfinite(values[row])
+        seasons.update(slots[there], times[there], values[row][there])
+        known = bool(seasons.believed(slots).any())
+        expected = seasons.foretell(slots, times[:, None] + ahead_ns) if known else None
+        found = forecaster.update(slots, values[row], bounds, signs, expected)
+        ahead = np.isin(found.state, FORESEEN)
         if row >= half:
             now = int(recording.times[row])
             for at in (ahead & ~open_).nonzero()[0].tolist():

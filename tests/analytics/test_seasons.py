@@ -10,14 +10,16 @@ from analytics.assessor import Assessor
 from analytics.detectors.kpi_anomaly import ALARMS_AT_ONCE
 from analytics.order import output_order
 from analytics.seasons import Seasons
-from analytics.windows import Lane, LaneKey
+from analytics.windows import Closed, Lane, LaneKey
 from trimtab.domain.alarm import Alarm, AlarmState
+from trimtab.domain.assessment import Assessment, FulfilmentStatus
 from trimtab.domain.configuration import AnomalyRule, BindingRule, Configuration
 from trimtab.domain.input import Input, Numbered, SeriesAdded, Tick
 from trimtab.domain.kpi import KpiDefinition, Statistic
 from trimtab.domain.managed_object import InventoryChange, ObjectKind
 from trimtab.domain.samples import SampleBatch
 from trimtab.domain.series import Series
+from trimtab.domain.service import Comparator, ServiceLevelObjective
 from trimtab.domain.time import NS_PER_SECOND as S
 
 MONDAY = 1_704_067_200 * S  # 2024-01-01T00:00:00Z
@@ -27,7 +29,13 @@ DAYS = 16
 NAMES = ("acme/service/s", "p/vnfc/v")
 
 
-def configuration() -> Configuration:
+PROMISE = ServiceLevelObjective("steady", ObjectKind.SERVICE, "load", Comparator.AT_MOST, 40.0)
+
+
+def configuration(
+    anomalies: AnomalyRule | None = AnomalyRule(),  # noqa: B008 - frozen
+    promises: tuple[ServiceLevelObjective, ...] = (),
+) -> Configuration:
     kpis = tuple(
         KpiDefinition(
             "load", kind, "load", Statistic.LAST, "1", window_ns=STEP, granularity_ns=STEP
@@ -35,8 +43,8 @@ def configuration() -> Configuration:
         for kind in (ObjectKind.SERVICE, ObjectKind.VNFC)
     )
     return Configuration(
-        "h", (), (), kpis, (BindingRule((), "{obj}"),), InventoryChange("configuration", 0),
-        anomalies=AnomalyRule(),
+        "h", (), promises, kpis, (BindingRule((), "{obj}"),), InventoryChange("configuration", 0),
+        anomalies=anomalies,
     )  # fmt: skip
 
 
@@ -48,10 +56,10 @@ def nightly() -> np.ndarray:
     return values
 
 
-def story() -> list[tuple[int, list[Input]]]:
+def story(asked: Configuration | None = None) -> list[tuple[int, list[Input]]]:
     first: list[Input] = [
         *(SeriesAdded(at, Series.of("load", {"obj": name})) for at, name in enumerate(NAMES)),
-        configuration(),
+        asked or configuration(),
         Tick(MONDAY),
     ]
     found: list[tuple[int, list[Input]]] = [(MONDAY, first)]
@@ -119,6 +127,49 @@ def test_shards_and_cuts_change_nothing(told: tuple[list[Any], Assessor]) -> Non
     assert any("seasonal" in each for each in alarms)
 
 
+PROMISED = configuration(anomalies=None, promises=(PROMISE,))
+
+
+@pytest.fixture(scope="module")
+def promised() -> list[Any]:
+    machine, outputs = Assessor(), list[Any]()
+    for now, values in story(PROMISED):
+        outputs += machine.step([Numbered(0, value) for value in values], now)
+    return outputs
+
+
+def test_the_nightly_breach_is_foreseen_without_any_ramp(promised: list[Any]) -> None:
+    told = [each for each in promised if isinstance(each, Assessment)]
+    for day in range(5, DAYS):
+        job_ns = MONDAY + (day * A_DAY + 12) * STEP
+        before = [each for each in told if job_ns - 18 * STEP <= each.end_ns < job_ns - 5 * STEP]
+        seen = [each.foreseen for each in before if each.foreseen]
+        assert {each.model for each in seen} == {"season"}, day
+        assert all(each.predicted is FulfilmentStatus.NOT_FULFILLED for each in before)
+        assert seen[0].reason == "beyond the bound at this time of day or week, as it usually is"
+        assert seen[0].low_seconds <= seen[0].in_seconds <= seen[0].high_seconds
+        assert before[0].end_ns + seen[0].in_seconds * S == pytest.approx(job_ns, abs=2.5 * STEP)
+    morning = [each for each in told if (each.end_ns // STEP) % A_DAY == 30]
+    assert {each.predicted for each in morning} == {FulfilmentStatus.FULFILLED}
+
+
+def test_forecasts_bear_restarts_shards_and_cuts(promised: list[Any]) -> None:
+    machines, outputs = [Assessor(number, 3) for number in range(3)], list[Any]()
+    for number, (now, values) in enumerate(story(PROMISED)):
+        merged: list[Any] = []
+        for at, machine in enumerate(machines):
+            for value in values:
+                merged += machine.step([Numbered(0, value)], now)
+            if number % 97 == at or number > (DAYS - 1) * A_DAY:
+                machines[at] = Assessor.restore(machine.snapshot())
+        outputs += sorted(merged, key=output_order)
+    found, wanted = (
+        [repr(each) for each in each_of if isinstance(each, Assessment)]
+        for each_of in (outputs, promised)
+    )
+    assert found == wanted
+
+
 def lane_of(count: int) -> Lane:
     definition = configuration().kpis[0]
     lane = Lane(LaneKey(STEP, STEP, Statistic.LAST))
@@ -127,14 +178,21 @@ def lane_of(count: int) -> Lane:
     return lane
 
 
+def closed(instance: np.ndarray, end_ns: int) -> Closed:
+    rows = len(instance)
+    return Closed(
+        instance, np.full(rows, end_ns), np.ones(rows), np.ones(rows, np.bool_),
+        np.ones(rows, np.int64), np.zeros(rows, np.bool_),
+    )  # fmt: skip
+
+
 def test_those_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seasons, "SEASONS_MAX", 2)
     kept, lane = Seasons(), lane_of(4)
-    instance, at = np.arange(1, 5), np.full(4, MONDAY)
-    kept.judge(lane, instance, at, np.ones(4))
+    kept.judge(lane, closed(np.arange(1, 5), MONDAY), np.zeros(4, dtype=np.bool_))
     assert kept.left_out == 2
     kept.drop(1)
-    kept.judge(lane, instance[2:], at[2:] + STEP, np.ones(2))
+    kept.judge(lane, closed(np.arange(3, 5), MONDAY + STEP), np.zeros(2, dtype=np.bool_))
     assert kept.left_out == 3
     assert kept.detector.training(0).values == 1
 

@@ -24,7 +24,7 @@ class Foreseen:
     """What a forecast says of an objective: for a breach when, in seconds from the window's end, with its interval.
 
     `low_seconds` to `high_seconds` holds the breach as often as past forecasts of this very KPI did hold (80 %).
-    Without seconds no breach is foreseen, or it can't be known: `reason` says which. `model` names what forecasts.
+    Without seconds no breach is foreseen, or it can't be known when: `reason` says which. `model` names what forecasts.
     """
 
     model: str

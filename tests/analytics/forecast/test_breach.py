@@ -18,6 +18,7 @@ from analytics.forecast.breach import (
     Forecasts,
 )
 from analytics.forecast.trend import is_step, pair_slopes, residual_sigma, thirds_slope
+from analytics.packing import pack, unpack
 
 ONE = np.zeros(1, dtype=np.intp)
 NOISE = np.random.default_rng(4).normal(0.0, 0.02, 400)
@@ -114,13 +115,13 @@ def test_many_slots_at_once_equal_one_at_a_time(histories: list[tuple[list[float
 def test_restored_at_every_step_equals_never_stopped(values: list[float]) -> None:
     steady, restarted = BreachForecaster(), BreachForecaster()
     for value in values:
-        blob = restarted.snapshot()
+        state = unpack(pack(restarted.export([0])))
         restarted = BreachForecaster()
-        restarted.restore(blob)
+        restarted.load(state, [0])
         one, other = take(steady, value), take(restarted, value)
         assert one.state.tobytes() == other.state.tobytes()
         assert one.samples.tobytes() == other.samples.tobytes()
-        assert steady.snapshot() == restarted.snapshot()
+        assert pack(steady.export([0])) == pack(restarted.export([0]))
 
 
 def test_a_forgotten_slot_is_as_fresh() -> None:
