@@ -153,7 +153,9 @@ class Exchange:
     def __init__(self, config: HttpConfig, clock: Clock) -> None:
         self._config = config
         self.clock = clock
-        self._client: httpx2.AsyncClient | None = None
+        # Made at once: the first makes its library load, for which no action should wait.
+        self._plain = self._made(False)
+        self._trusting: httpx2.AsyncClient | None = None
 
     async def request(
         self,
@@ -185,7 +187,7 @@ class Exchange:
     async def _once(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
     ) -> Reply:
-        client = self._client or await self._open(url)
+        client = self._plain if url.startswith("http:") else await self._secure()
         async with client.stream(method, url, headers=dict(headers), content=content) as response:
             chunks = []
             size = 0
@@ -197,16 +199,19 @@ class Exchange:
             lower = {name.lower(): value for name, value in response.headers.items()}
             return Reply(response.status_code, lower, b"".join(chunks), url)
 
-    async def _open(self, url: str) -> httpx2.AsyncClient:
-        verify = await asyncio.to_thread(self._trust) if url.startswith("https:") else False
-        self._client = httpx2.AsyncClient(
+    async def _secure(self) -> httpx2.AsyncClient:
+        if self._trusting is None:
+            self._trusting = self._made(await asyncio.to_thread(self._trust))
+        return self._trusting
+
+    def _made(self, verify: ssl.SSLContext | bool) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
             verify=verify,
             timeout=self._config.timeout_seconds,
             limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=0),
             follow_redirects=False,
             trust_env=False,
         )
-        return self._client
 
     def _trust(self) -> ssl.SSLContext:
         """Return whom to trust; reading all of a system's certificates takes a while."""
@@ -217,9 +222,9 @@ class Exchange:
 
     async def close(self) -> None:
         """Let go of connections."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
+        await self._plain.aclose()
+        if self._trusting is not None:
+            await self._trusting.aclose()
 
 
 def _words(error: BaseException) -> str:

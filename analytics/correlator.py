@@ -56,6 +56,10 @@ class Correlator:
         self.tick_ns = 0
         self.refused = 0
         self.inquiries = Inquiries()
+        # What an incident says follows from its own troubles and from what all rest on: looked at where either changed.
+        # Not in a snapshot: who starts anew looks at all once, and finds it as it was said.
+        self._stirred: set[Key] = set()
+        self._moved = True
 
     def step(self, inputs: Sequence[Numbered[CorrelatorInput]], now: int) -> list[CorrelatorOutput]:
         """Take inputs in order; every tick gives out the incidents that changed, and what is asked on their behalf."""
@@ -65,6 +69,7 @@ class Correlator:
                 case Trouble() as trouble:
                     self._take_trouble(trouble)
                 case Shifted() as told:
+                    self._moved = True
                     self.inquiries.hear(told)
                 case Tick(at_ns):
                     self.tick_ns = max(self.tick_ns, at_ns)
@@ -144,6 +149,7 @@ class Correlator:
         self._take_inventory(configuration.inventory)
 
     def _take_inventory(self, change: InventoryChange) -> None:
+        self._moved = True
         self.topology.apply(change)
         services = self.configuration.services if self.configuration else ()
         self.dependencies.update(edges_of(self.topology, services), self.tick_ns)
@@ -154,6 +160,11 @@ class Correlator:
     def _take_trouble(self, trouble: Trouble) -> None:
         key = key_of(trouble)
         before = self.troubles.get(key)
+        self._stirred.add(key)
+        # Silence concerns whatever rests on it, and so does what is over, for a while.
+        silent = not trouble.active and trouble.status is not FulfilmentStatus.FULFILLED
+        if silent or key in self.ended or (before is not None and trouble is not before):
+            self._moved = True
         if trouble.status is FulfilmentStatus.FULFILLED:
             if before is not None:
                 del self.troubles[key]
@@ -174,9 +185,16 @@ class Correlator:
         return before.active or any(key in item.members for item in self.open)
 
     def _conclude(self) -> list[Incident]:
-        self.dependencies.expire(self.tick_ns, self.linger_ns)
+        expired = self.dependencies.expire(self.tick_ns, self.linger_ns)
         horizon = self.tick_ns - self.linger_ns
-        self.ended = {key: item for key, item in self.ended.items() if item[1] >= horizon}
+        ended = {key: item for key, item in self.ended.items() if item[1] >= horizon}
+        moved = self._moved or expired or len(ended) < len(self.ended)
+        self.ended = ended
+        # Those beyond the limit are counted at every tick.
+        if not (moved or self._stirred or len(self.open) >= INCIDENTS_OPEN_MAX):
+            return []
+        stirred, self._stirred, self._moved = self._stirred, set(), False
+        silence = any(not trouble.active for trouble in self.troubles.values())
         held = {key for item in self.open for key in item.members}
         members = {
             key: trouble for key, trouble in self.troubles.items() if trouble.active or key in held
@@ -184,7 +202,13 @@ class Correlator:
         if not members and not self.open:
             return []
         groups = self._groups(members)
-        return self._match(groups, members)
+        outputs = self._match(groups, members, None if moved or silence else stirred)
+        held = {key for item in self.open for key in item.members}
+        # What is silent and no incident holds any longer joins nothing from the next tick on.
+        self._moved = any(
+            not trouble.active and key not in held for key, trouble in members.items()
+        )
+        return outputs
 
     def _groups(self, members: dict[Key, Trouble]) -> list[set[Key]]:
         """Return which troubles belong together: those on one path of dependency, and unexplained services that share
@@ -238,9 +262,15 @@ class Correlator:
                 for group in sorted(self.dependencies.groups_of(name)):
                     join(name, first.setdefault(group, name))
 
-    def _match(self, groups: list[set[Key]], members: dict[Key, Trouble]) -> list[Incident]:
-        """Give each group the incident that it continues, or a new one; end the others."""
+    def _match(
+        self, groups: list[set[Key]], members: dict[Key, Trouble], stirred: set[Key] | None
+    ) -> list[Incident]:
+        """Give each group the incident that it continues, or a new one; end the others.
+
+        What it says is looked at where its members changed, or are among the `stirred`; of all where that is None.
+        """
         outputs: list[Incident] = []
+        restless: list[Open] = []
         free = list(self.open)
         continued: list[Open] = []
         for group in groups:
@@ -249,6 +279,8 @@ class Correlator:
             chosen = chosen or (related[0] if related else None)
             if chosen is not None:
                 free.remove(chosen)
+                if stirred is None or chosen.members != group or group & stirred:
+                    restless.append(chosen)
                 chosen.members = group
                 continued.append(chosen)
         taken = {id_ for item in continued for id_ in item.members}
@@ -258,10 +290,14 @@ class Correlator:
             if not group & taken and any(members[key].active for key in group):
                 if len(continued) < INCIDENTS_OPEN_MAX:
                     continued.append(self._opened(group, members))
+                    restless.append(continued[-1])
                 else:
                     self.refused += 1
-        self.open = continued
-        for item in continued:
+        # The oldest first, however often they were matched.
+        self.open = sorted(
+            continued, key=lambda item: (item.incident.opened_at_ns, item.incident.id)
+        )
+        for item in restless:
             fresh = self._described(item, members)
             if fresh is not None:
                 item.incident = fresh

@@ -45,13 +45,14 @@ class Dependencies:
         self.former = {edge: gone for edge, gone in self.former.items() if edge not in edges}
         self._index()
 
-    def expire(self, at_ns: int, linger_ns: int) -> None:
-        """Forget edges that have been gone for long."""
+    def expire(self, at_ns: int, linger_ns: int) -> bool:
+        """Forget edges that have been gone for long; return whether there were any."""
         old = [edge for edge, gone in self.former.items() if gone + linger_ns < at_ns]
         for edge in old:
             del self.former[edge]
         if old:
             self._index()
+        return bool(old)
 
     def _index(self) -> None:
         self._below, self._above, self._support = {}, {}, {}

@@ -154,12 +154,14 @@ class Decider:
         state = self._state
         if incident.id in state.handed_over or state.policies is None:
             return
-        known = Known(scene.facts.condition_names(incident))
+        known: Known | None = None
         first: Policy | None = None
         for policy in state.policies.policies:
             pair = (policy.name, incident.id)
             if pair in state.ladders or pair in state.dismissed:
                 continue
+            # Only for who asks: most incidents are in some ladder's hands.
+            known = known or Known(scene.facts.condition_names(incident))
             if not self._due(scene, policy, incident, known):
                 continue
             working = engaged(scene, incident.id)

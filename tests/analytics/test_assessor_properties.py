@@ -315,6 +315,32 @@ def test_the_correlator_replays_and_restores_alike(story: list[Second]) -> None:
         assert restarted.snapshot() == steady.snapshot()
 
 
+class Restless(Correlator):
+    """A correlator that looks at every incident at every tick."""
+
+    def _conclude(self) -> list[Any]:
+        self._moved = True
+        return super()._conclude()
+
+
+@common
+@given(STORY)
+def test_the_correlator_misses_nothing_by_looking_only_where_something_changed(
+    story: list[Second],
+) -> None:
+    assessor, frugal, restless = Assessor(), Correlator(), Restless()
+    for number, (now, inputs) in enumerate(segments(story)):
+        facts = [i for i in inputs if isinstance(i.value, Configuration | InventoryChange)]
+        troubles = [
+            Numbered(number, value)
+            for value in assessor.step(inputs, now)
+            if isinstance(value, Trouble)
+        ]
+        told = [*facts, *troubles, Numbered(number, Tick(now)), Numbered(number, Tick(now + 1))]
+        assert frugal.step(told, now) == restless.step(told, now)
+        assert frugal.snapshot() == restless.snapshot()
+
+
 def test_unknown_snapshots_are_refused() -> None:
     from trimtab.errors import JournalCorrupt
 
