@@ -33,7 +33,7 @@ INCIDENTS_OPEN_MAX = 1_000
 LATE_SLACK_NS = 30 * NS_PER_SECOND
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Open:
     """An incident under way: its last words, and the troubles that it was made of."""
 
@@ -271,20 +271,20 @@ class Correlator:
         """
         outputs: list[Incident] = []
         restless: list[Open] = []
-        free = list(self.open)
+        free = dict(enumerate(self.open))
+        owner = {key: number for number, item in free.items() for key in item.members}
         continued: list[Open] = []
         for group in groups:
-            related = [item for item in free if item.members & group]
-            chosen = next((item for item in related if item.first in group), None)
-            chosen = chosen or (related[0] if related else None)
-            if chosen is not None:
-                free.remove(chosen)
+            related = sorted({owner[key] for key in group & owner.keys()} & free.keys())
+            leading = [number for number in related if free[number].first in group]
+            if related:
+                chosen = free.pop((leading or related)[0])
                 if stirred is None or chosen.members != group or group & stirred:
                     restless.append(chosen)
                 chosen.members = group
                 continued.append(chosen)
         taken = {id_ for item in continued for id_ in item.members}
-        for item in free:
+        for item in free.values():
             outputs.append(self._resolved(item.incident))
         for group in groups:
             if not group & taken and any(members[key].active for key in group):
