@@ -12,6 +12,7 @@ from analytics.forecast.breach import (
     NO_BREACH,
     PEAK,
     REASONS,
+    SEASON,
     TOO_EARLY,
     UNKNOWABLE,
     USUAL,
@@ -23,7 +24,8 @@ from trimtab.domain.context import Context
 from trimtab.domain.identity import content_id
 from trimtab.domain.kpi import Kpi
 from trimtab.domain.service import Comparator, ServiceLevelObjective
-from trimtab.domain.time import NS_PER_SECOND
+from trimtab.domain.time import NS_PER_SECOND, rfc3339
+from trimtab.ports import Training
 from trimtab.series import key_group
 
 SUSPECT_CONFIDENCE = 0.5
@@ -41,15 +43,21 @@ _PREDICTED = {
 
 
 def foresight(
-    foretold: Foretold | None, granularity_ns: int
+    foretold: Foretold | None, granularity_ns: int, season: Training | None
 ) -> tuple[FulfilmentStatus | None, Foreseen | None]:
-    """Return what is predicted of a goal, and why; nothing while too little was seen, or where nothing forecasts."""
+    """Return what is predicted of a goal, and why; nothing while too little was seen, or where nothing forecasts.
+
+    `season` says what the profile that judged the KPI's newest value was learnt from.
+    """
     if foretold is None or foretold[0] == TOO_EARLY:
         return None, None
     state, *samples = foretold
     known = state in FORESEEN and all(map(math.isfinite, samples))
     seconds = [item * granularity_ns / NS_PER_SECOND if known else None for item in samples]
-    return _PREDICTED[state], Foreseen(MODELS[state], REASONS[state], *seconds)
+    reason = REASONS[state]
+    if season is not None and MODELS[state] == SEASON:
+        reason = f"{reason}; {season.model}, learnt since {rfc3339(season.from_ns)}"
+    return _PREDICTED[state], Foreseen(MODELS[state], reason, *seconds)
 
 
 def assessment_context(kpi: Kpi, objective: ServiceLevelObjective) -> Context:

@@ -124,7 +124,9 @@ def _verdict(
         else (FulfilmentStatus.INDETERMINATE, None)
     )
     observed = int(judged.observed[row])
-    predicted, foreseen = tell.foresight(foretold, station.lane.key.granularity_ns)
+    instance = int(goals.table["instance"][goal])
+    season = station.seasons.training(instance) if foretold is not None else None
+    predicted, foreseen = tell.foresight(foretold, station.lane.key.granularity_ns, season)
     assessment = Assessment(
         context=tell.assessment_context(kpi, objective),
         object_id=kpi.object_id,

@@ -146,7 +146,10 @@ def test_the_nightly_breach_is_foreseen_without_any_ramp(promised: list[Any]) ->
         seen = [each.foreseen for each in before if each.foreseen]
         assert {each.model for each in seen} == {"season"}, day
         assert all(each.predicted is FulfilmentStatus.NOT_FULFILLED for each in before)
-        assert seen[0].reason == "beyond the bound at this time of day or week, as it usually is"
+        assert seen[0].reason == (
+            "beyond the bound at this time of day or week, as it usually is; "
+            "seasonal by the day, learnt since 2024-01-01T00:19:59.999Z"
+        )
         assert seen[0].low_seconds <= seen[0].in_seconds <= seen[0].high_seconds
         assert before[0].end_ns + seen[0].in_seconds * S == pytest.approx(job_ns, abs=2.5 * STEP)
     morning = [each for each in told if (each.end_ns // STEP) % A_DAY == 30]
