@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from actuators.exchange import Exchange, HttpConfig, NotSent
 from actuators.webhook import Webhook
 from trimtab.domain.codec import from_plain
 from trimtab.domain.policy import ActionKind
@@ -117,3 +119,23 @@ async def test_a_receiver_that_can_not_be_asked_leaves_doubt(make: Any, make_act
 def test_a_config_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Webhook.Config.model_validate({"url": "http://receiver.invalid", **settings})
+
+
+async def test_a_plain_request_first_does_not_make_it_trust_anybody_later(
+    scripted: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def trust(self: Exchange) -> Any:
+        asked.append(self)
+        return ssl.create_default_context()
+
+    monkeypatch.setattr(Exchange, "_trust", trust)
+    scripted.on("GET", "/one", 200)
+    exchange = Exchange(HttpConfig(), clock)
+    assert (await exchange.request("GET", f"{scripted.url}/one")).status == 200
+    assert not asked
+    with pytest.raises(NotSent):
+        await exchange.request("GET", "https://127.0.0.1:1/one")
+    assert asked == [exchange]
+    await exchange.close()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from analytics.alarm import foresight
 from analytics.detectors.seasonal import SeasonalDetector
 from analytics.forecast.breach import (
     AHEAD,
@@ -17,6 +18,7 @@ from analytics.forecast.breach import (
 )
 from analytics.forecast.season import COVERAGE
 from analytics.packing import pack, unpack
+from trimtab.domain.assessment import FulfilmentStatus
 from trimtab.domain.time import NS_PER_SECOND as S
 
 MONDAY = 1_704_067_200 * S  # 2024-01-01T00:00:00Z
@@ -124,6 +126,20 @@ def test_a_season_is_silent_on_a_day_that_does_not_keep_to_it() -> None:
     noon = 8 * A_DAY + A_DAY // 2
     assert PEAK in told.state[7 * A_DAY : 8 * A_DAY]
     assert not np.isin(told.state[noon - A_DAY // 8 :], FORESEEN).any()
+
+
+def test_a_warning_that_the_newest_value_does_not_bear_out_has_no_time() -> None:
+    values = days(9, noise=0.01)
+    onset = onsets(values, 1.3)[-1]
+    values[onset - 10] = 0.2
+    told = foretold(values, 1.3)
+    here = onset - 10
+    assert told.state[here] == PEAK
+    assert np.isnan(told.samples[here])
+    predicted, foreseen = foresight((PEAK, *[float("nan")] * 3), STEP, None)
+    assert predicted is FulfilmentStatus.NOT_FULFILLED
+    assert foreseen is not None
+    assert (foreseen.in_seconds, foreseen.low_seconds, foreseen.high_seconds) == (None, None, None)
 
 
 def test_a_ramp_that_is_not_of_the_season_is_foreseen_as_ever() -> None:
