@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from analytics.binding import kind_of
 from analytics.cause import find_causes, is_service, layer_of
+from analytics.grouping import grouped
 from analytics.inquiry import Inquiries
 from analytics.measures import LINGER_MIN_NS, Key, key_of, linger_of, unit_of, window_of
 from analytics.silence import unknown_beneath
@@ -22,7 +22,7 @@ from trimtab.domain.evidence import EvidenceWanted, Shifted
 from trimtab.domain.identity import content_id
 from trimtab.domain.incident import CAUSES_PER_INCIDENT_MAX, Cause, Incident, IncidentState
 from trimtab.domain.input import CorrelatorInput, CorrelatorOutput, Numbered, Tick
-from trimtab.domain.managed_object import InventoryChange, ObjectKind, Topology
+from trimtab.domain.managed_object import InventoryChange, Topology
 from trimtab.domain.time import NS_PER_SECOND
 from trimtab.errors import JournalCorrupt
 
@@ -201,7 +201,7 @@ class Correlator:
         }
         if not members and not self.open:
             return []
-        groups = self._groups(members)
+        groups = grouped(members, self.dependencies)
         outputs = self._match(groups, members, None if moved or silence else stirred)
         held = {key for item in self.open for key in item.members}
         # What is silent and no incident holds any longer joins nothing from the next tick on.
@@ -209,58 +209,6 @@ class Correlator:
             not trouble.active and key not in held for key, trouble in members.items()
         )
         return outputs
-
-    def _groups(self, members: dict[Key, Trouble]) -> list[set[Key]]:
-        """Return which troubles belong together: those on one path of dependency, and unexplained services that share
-        what carries them."""
-        objects = sorted({key[0] for key, trouble in members.items() if not trouble.hint})
-        parent = {name: name for name in objects}
-
-        def root(name: str) -> str:
-            while parent[name] != name:
-                name = parent[name]
-            return name
-
-        def join(one: str, other: str) -> None:
-            low, high = sorted((root(one), root(other)))
-            parent[high] = low
-
-        for name in objects:
-            for below in self.dependencies.support_of(name):
-                if below in parent and below != name:
-                    join(name, below)
-        self._join_alike(objects, join)
-        explained = {root(name) for name in objects if not is_service(name)}
-        carriers: dict[str, str] = {}
-        for name in objects:
-            if root(name) in explained:
-                continue
-            for below in self.dependencies.support_of(name):
-                join(name, carriers.setdefault(below, name))
-        groups: dict[str, set[Key]] = {}
-        for key in sorted(members):
-            at = key[0] if key[0] in parent else self._beside(key[0], objects)
-            groups.setdefault(root(at) if at in parent else at, set()).add(key)
-        return [groups[name] for name in sorted(groups)]
-
-    def _beside(self, name: str, objects: list[str]) -> str:
-        """Return an object in trouble that one with mere anomalies depends on, or carries; itself when there is none.
-
-        An anomaly goes with an incident as evidence, it never makes one of two.
-        """
-        below = self.dependencies.support_of(name)
-        for other in objects:
-            if other in below or name in self.dependencies.support_of(other):
-                return other
-        return name
-
-    def _join_alike(self, objects: list[str], join: Any) -> None:
-        """Put parts of one VNF together: what ails one is seldom unrelated to what ails its sibling."""
-        first: dict[str, str] = {}
-        for name in objects:
-            if kind_of(name) is ObjectKind.VNFC:
-                for group in sorted(self.dependencies.groups_of(name)):
-                    join(name, first.setdefault(group, name))
 
     def _match(
         self, groups: list[set[Key]], members: dict[Key, Trouble], stirred: set[Key] | None
