@@ -133,8 +133,7 @@ class SeasonalDetector:
                 np.where(better, told.error, best.error),
                 np.where(better, told.spread, best.spread),
             )
-        floor = np.maximum(RELATIVE_FLOOR * np.abs(best.value), ABSOLUTE_FLOOR)
-        scale = np.maximum(np.maximum(best.error, best.spread) * DEVIATIONS, floor)
+        scale = np.maximum(np.maximum(best.error, best.spread) * DEVIATIONS, _floor(best.value))
         warm = seen >= WARM_UP
         distance = np.minimum(np.abs(values - best.value) / scale, DEVIATIONS_MAX)
         verdicts.score[out] = np.where(warm, distance, 0.0)
@@ -222,7 +221,8 @@ class SeasonalDetector:
             value = (1 - share) * profile[at, first] + share * profile[at, (first + 1) % parts]
             found.value[rows] = np.where(np.isfinite(value), value, profile[at, place])
             usual = self._state[f"{name}_error"][slots[rows]][:, None]
-            found.error[rows] = np.maximum(usual, np.nan_to_num(spread[at, place], nan=0.0))
+            error = np.maximum(usual, np.nan_to_num(spread[at, place], nan=0.0))
+            found.error[rows] = np.maximum(error, _floor(found.value[rows]) / DEVIATIONS)
         return found
 
     def export(self, order: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
@@ -255,3 +255,9 @@ class SeasonalDetector:
     def restore(self, blob: bytes) -> None:
         """Take a state over. Raises JournalCorrupt when its format is unknown."""
         self._state.restore(blob, self.name)
+
+
+def _floor(value: Floats) -> Floats:
+    """Return the least deviation there is about a value, however steady it is."""
+    floor: Floats = np.maximum(RELATIVE_FLOOR * np.abs(value), ABSOLUTE_FLOOR)
+    return floor

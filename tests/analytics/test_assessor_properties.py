@@ -295,18 +295,22 @@ def test_alarms_and_troubles_tell_a_coherent_story(story: list[Second]) -> None:
     assert open_alarms <= {key for key, value in status.items() if value != "FULFILLED"}
 
 
+def told_to_the_correlator(
+    assessor: Assessor, number: int, now: int, inputs: list[Numbered[Input]]
+) -> list[Numbered[Any]]:
+    """Return what the correlator hears of some inputs: facts, and the troubles that follow from them."""
+    facts = [item for item in inputs if isinstance(item.value, Configuration | InventoryChange)]
+    outputs = assessor.step(inputs, now)
+    troubles = [Numbered(number, value) for value in outputs if isinstance(value, Trouble)]
+    return [*facts, *troubles]
+
+
 @common
 @given(STORY)
 def test_the_correlator_replays_and_restores_alike(story: list[Second]) -> None:
     assessor, steady, restarted = Assessor(), Correlator(), Correlator()
     for number, (now, inputs) in enumerate(segments(story)):
-        facts = [i for i in inputs if isinstance(i.value, Configuration | InventoryChange)]
-        troubles = [
-            Numbered(number, value)
-            for value in assessor.step(inputs, now)
-            if isinstance(value, Trouble)
-        ]
-        told = [*facts, *troubles, Numbered(number, Tick(now))]
+        told = [*told_to_the_correlator(assessor, number, now, inputs), Numbered(number, Tick(now))]
         expected = [codec.encode(value) for value in steady.step(told, now)]
         found = restarted.step(told[: len(told) // 2], now)
         restarted = Correlator.restore(restarted.snapshot())
@@ -330,13 +334,8 @@ def test_the_correlator_misses_nothing_by_looking_only_where_something_changed(
 ) -> None:
     assessor, frugal, restless = Assessor(), Correlator(), Restless()
     for number, (now, inputs) in enumerate(segments(story)):
-        facts = [i for i in inputs if isinstance(i.value, Configuration | InventoryChange)]
-        troubles = [
-            Numbered(number, value)
-            for value in assessor.step(inputs, now)
-            if isinstance(value, Trouble)
-        ]
-        told = [*facts, *troubles, Numbered(number, Tick(now)), Numbered(number, Tick(now + 1))]
+        told = told_to_the_correlator(assessor, number, now, inputs)
+        told += [Numbered(number, Tick(now)), Numbered(number, Tick(now + 1))]
         assert frugal.step(told, now) == restless.step(told, now)
         assert frugal.snapshot() == restless.snapshot()
 

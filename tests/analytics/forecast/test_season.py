@@ -151,6 +151,16 @@ def test_a_ramp_that_is_not_of_the_season_is_foreseen_as_ever() -> None:
     assert (told.state[onset - 20 : onset] == AHEAD).any()
 
 
+def test_days_that_are_quite_alike_are_foreseen_too() -> None:
+    day = np.zeros(A_DAY)
+    day[120:168] = 1.0
+    told = foretold(np.tile(day, 7), 0.5)
+    onset = 6 * A_DAY + 120
+    # In the last quarter of an hour the profile rises towards the next half hour, and this KPI not yet.
+    assert (told.state[onset - HORIZON + 2 : onset - 3] == PEAK).all()
+    assert told.low[onset - 6] <= told.samples[onset - 6] <= told.high[onset - 6]
+
+
 def test_what_is_missing_or_not_a_number_teaches_nothing() -> None:
     values = days(7, noise=0.01)
     values[::5] = np.nan
